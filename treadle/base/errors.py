@@ -1,0 +1,47 @@
+"""The one error hierarchy: every expected failure has a code, a message, and what to do about it."""
+
+from typing import ClassVar
+
+
+class TreadleError(Exception):
+    """An expected failure that a person can act on.
+
+    ``message`` says what went wrong and where (the node, pin, file or setting); ``fix`` says what to do next.
+    ``code`` is stable and machine-readable; ``status`` is the HTTP status that the web edge answers with.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, fix: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+
+class BadInput(TreadleError):
+    """What the caller sent cannot be used as it is."""
+
+    code = "bad_input"
+    status = 400
+
+
+class NotFound(TreadleError):
+    """No such thing, or not visible to the caller."""
+
+    code = "not_found"
+    status = 404
+
+
+class Conflict(TreadleError):
+    """The thing exists but is not in a state in which this can be done."""
+
+    code = "conflict"
+    status = 409
+
+
+class ConfigurationError(TreadleError):
+    """A setting or the installation is wrong; ``fix`` names the setting and the remedy."""
+
+    code = "configuration"
+    status = 500

@@ -1,0 +1,1 @@
+"""The built-in blocks: those that belong to no provider."""

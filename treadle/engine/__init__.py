@@ -1,0 +1,1 @@
+"""Durable execution: journal, store, worker, dispatch. Drives the kernel; knows blocks only through a registry."""

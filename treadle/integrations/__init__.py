@@ -1,0 +1,1 @@
+"""One folder for each provider: a manifest, its operations and recorded examples."""

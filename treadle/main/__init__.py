@@ -1,0 +1,1 @@
+"""Process entry points: the only place that wires ports to their implementations."""
