@@ -130,13 +130,15 @@ class Tool:
 class Tools(Protocol):
     """The tools that the graph gives to this node."""
 
-    def list(self) -> Sequence[Tool]: ...
     async def call(self, tool: Tool, arguments: Mapping[str, Any], *, slot: int) -> list[tuple[str, Any]]:
         """Run the tool's node (call number ``slot`` of this firing) under every rule that runs a block; its outputs.
 
         A failure of the tool is among the outputs, as ``("error", message)``.
         """
         ...
+
+    # Last in the class: its name would hide the type of the same name in the annotations after it.
+    def list(self) -> Sequence[Tool]: ...
 
 
 @dataclass(slots=True)
