@@ -1,8 +1,26 @@
-"""What all tests share."""
+"""What all tests share: reference facts, data folders, and databases.
 
+One PostgreSQL runs for each test process; each test that asks gets a fresh copy of a migrated template.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
+import asyncpg
 import pytest
+
+from treadle.base.config import Settings, load_settings
+from treadle.base.database import DatabaseUrls, embedded_urls
+from treadle.base.migrations import migrate
+from treadle.base.postgres import SUPERUSER, EmbeddedPostgres
+from treadle.base.roles import DATABASE, prepare_embedded
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 """Reference facts (exported agents, recorded vectors) that lie beside a checkout on some machines."""
@@ -14,3 +32,65 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the reference facts in ../shared")
     return SHARED
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """An empty data folder. Not below pytest's own: as root PostgreSQL's user could not enter that."""
+    folder = Path(tempfile.mkdtemp(prefix="treadle-"))
+    folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Default settings in an empty data folder, whatever the environment says."""
+    return isolated_settings(home, monkeypatch)
+
+
+def isolated_settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name in list(os.environ):
+        if name.startswith(("TREADLE_", "DATABASE_", "LOG_")) or name == "PUBLIC_URL":
+            monkeypatch.delenv(name)
+    return load_settings(_env_file=None, home=home)
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[EmbeddedPostgres]:
+    """A server whose database ``treadle`` is migrated and serves as the template. It forgets on a crash."""
+    home = Path(tempfile.mkdtemp(prefix="treadle-"))
+    home.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    server = EmbeddedPostgres(home, durable=False)
+    server.start()
+    try:
+        _run_apart(_prepare_template(server))
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+async def database(database_server: EmbeddedPostgres) -> AsyncIterator[DatabaseUrls]:
+    """A fresh, migrated, empty database of this test's own."""
+    name = f"test_{uuid4().hex}"
+    admin = await asyncpg.connect(database_server.dsn(SUPERUSER, "postgres"))
+    try:
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE} OWNER treadle_owner STRATEGY FILE_COPY")
+        yield embedded_urls(database_server, name)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+async def _prepare_template(server: EmbeddedPostgres) -> None:
+    await prepare_embedded(server.dsn(SUPERUSER, "postgres"), server.dsn(SUPERUSER, DATABASE))
+    settings = load_settings(_env_file=None, home=server.home, database_url="")
+    await migrate(embedded_urls(server), settings)
+
+
+def _run_apart(work: Coroutine[Any, Any, None]) -> None:
+    """Run it in a thread: the test's own event loop may already be there."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()

@@ -1,0 +1,172 @@
+"""Every setting of an installation, validated once at start."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from treadle.base.errors import ConfigurationError
+from treadle.base.paths import default_home
+
+_METADATA_HOSTS = frozenset(
+    {
+        "169.254.169.254",
+        "169.254.170.2",
+        "169.254.170.23",
+        "100.100.100.200",
+        "168.63.129.16",
+        "fd00:ec2::254",
+        "metadata",
+        "metadata.google.internal",
+        "metadata.goog",
+        "instance-data",
+    }
+)
+"""Where clouds hand out credentials to whoever asks: AWS, Google Cloud, Azure, Alibaba, Oracle, DigitalOcean."""
+
+
+class Settings(BaseSettings):
+    """The settings, read from environment variables and the file ``.env``; ``.env.default`` describes each."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    home: Path = Field(default_factory=default_home, validation_alias="TREADLE_HOME")
+    host: str = Field(default="127.0.0.1", validation_alias="TREADLE_HOST")
+    port: int = Field(default=8006, ge=1, le=65535, validation_alias="TREADLE_PORT")
+    public_url: str = Field(default="", validation_alias="PUBLIC_URL")
+    database_url: SecretStr = Field(default=SecretStr(""), validation_alias="DATABASE_URL")
+    database_engine_url: SecretStr = Field(default=SecretStr(""), validation_alias="DATABASE_ENGINE_URL")
+    database_api_url: SecretStr = Field(default=SecretStr(""), validation_alias="DATABASE_API_URL")
+    egress_allow: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(), validation_alias="TREADLE_EGRESS_ALLOW"
+    )
+    disabled_blocks: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(), validation_alias="TREADLE_DISABLED_BLOCKS"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        default="INFO", validation_alias="LOG_LEVEL"
+    )
+    log_format: Literal["json", "text", "auto"] = Field(default="auto", validation_alias="LOG_FORMAT")
+    timezone: str = Field(default="UTC", validation_alias="TREADLE_TIMEZONE")
+    max_firings: int = Field(default=1_000_000, ge=1, validation_alias="TREADLE_MAX_FIRINGS")
+    max_depth: int = Field(default=64, ge=1, le=1000, validation_alias="TREADLE_MAX_DEPTH")
+    max_wall_seconds: int = Field(default=7 * 24 * 3600, ge=1, validation_alias="TREADLE_MAX_WALL_SECONDS")
+    max_stored_bytes: int = Field(default=10 * 1024**3, ge=1024, validation_alias="TREADLE_MAX_STORED_BYTES")
+    concurrent_runs_per_workspace: int = Field(
+        default=25_000, ge=1, validation_alias="TREADLE_CONCURRENT_RUNS_PER_WORKSPACE"
+    )
+
+    @property
+    def embedded_database(self) -> bool:
+        """Whether Treadle runs its own PostgreSQL."""
+        return not self.database_url.get_secret_value()
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("egress_allow", "disabled_blocks", mode="before")
+    @classmethod
+    def _comma_list(cls, value: object) -> object:
+        if isinstance(value, str):
+            return frozenset(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("egress_allow")
+    @classmethod
+    def _exact_places(cls, value: frozenset[str]) -> frozenset[str]:
+        return frozenset(_checked_place(place) for place in value)
+
+    @field_validator("public_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("it must start with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("database_url", "database_engine_url", "database_api_url")
+    @classmethod
+    def _postgres_address(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if value.get_secret_value() and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("it must look like postgresql://user:password@host:5432/database")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("it must be a name such as Europe/Berlin or UTC") from error
+        return value
+
+
+def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 (any field of Settings, by its own name)
+    """Read the environment and ``.env``; arguments (field names) win over both.
+
+    Raises ConfigurationError that names the variable, the bad value and what is accepted.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise _first_problem(error) from None
+
+
+def variable_names() -> dict[str, str]:
+    """The environment variable of each field of ``Settings``."""
+    return {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
+
+
+def _first_problem(error: ValidationError) -> ConfigurationError:
+    problem = error.errors(include_url=False)[0]
+    name = str(problem["loc"][0])
+    variable = variable_names().get(name, name)
+    shown = "(hidden)" if variable.startswith("DATABASE_") else repr(problem["input"])
+    reason = problem["msg"].removeprefix("Value error, ").lower()
+    return ConfigurationError(
+        f"The setting {variable} has the value {shown}, which cannot be used: {reason}.",
+        fix=f"Correct {variable} in the environment or in the file .env; .env.default describes it.",
+    )
+
+
+def _checked_place(place: str) -> str:
+    """One exact ``host:port`` (IPv6 in brackets); never an address at which a cloud hands out credentials."""
+    host, separator, port = place.rpartition(":")
+    if not separator or not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise ValueError(f"{place!r} is not host:port, such as 192.168.1.20:11434")
+    bare = host.removeprefix("[").removesuffix("]").rstrip(".").lower()
+    if "*" in bare or "/" in bare or not bare:
+        raise ValueError(f"{place!r} must be one exact host, without wildcards or ranges")
+    if (":" in bare) != host.startswith("["):
+        raise ValueError(f"{place!r} must write an IPv6 address in brackets, such as [fd00::5]:8080")
+    if _is_metadata(bare):
+        raise ValueError(f"{place!r} is a cloud's metadata address, which is never allowed")
+    return f"[{bare}]:{int(port)}" if ":" in bare else f"{bare}:{int(port)}"
+
+
+def _is_metadata(host: str) -> bool:
+    if host in _METADATA_HOSTS:
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return address.is_link_local or str(address) in _METADATA_HOSTS

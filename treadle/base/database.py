@@ -1,0 +1,125 @@
+"""The database of an installation: found or started, checked, and opened for one of three roles."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import asyncpg
+
+from treadle.base.config import Settings
+from treadle.base.errors import ConfigurationError
+from treadle.base.roles import API, DATABASE, ENGINE, OWNER, prepare_embedded
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from treadle.base.postgres import EmbeddedPostgres
+
+SET_WORKSPACE = "SELECT set_config('treadle.workspace_id', $1, true)"
+"""Row-level security reads this setting; it ends with the transaction."""
+
+_WATCH_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, repr=False)
+class DatabaseUrls:
+    """One ``postgresql://`` address for each role, for asyncpg and libpq. Not printed: they may hold passwords."""
+
+    owner: str
+    """Owns the schema: migrations only."""
+    engine: str
+    """Runs graphs: past row-level security, but only on tables granted to it."""
+    api: str
+    """Serves people: sees the rows of the workspace that the transaction has set."""
+
+
+@contextlib.asynccontextmanager
+async def running_database(settings: Settings) -> AsyncIterator[DatabaseUrls]:
+    """The addresses of a database that runs for as long as the context lasts.
+
+    Embedded: starts it, or attaches to the one another process has started, and starts it again should it die.
+    With DATABASE_URL: checks it. Raises ConfigurationError in one sentence with the fix.
+    """
+    if not settings.embedded_database:
+        from treadle.base.roles import prepare_external  # noqa: PLC0415
+
+        yield await prepare_external(settings)
+        return
+    server = _embedded(settings)
+    await asyncio.to_thread(server.start)
+    try:
+        await prepare_embedded(server.dsn("postgres", "postgres"), server.dsn("postgres", DATABASE))
+        watch = asyncio.create_task(_keep_running(server), name="postgres-watch")
+        try:
+            yield embedded_urls(server)
+        finally:
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
+    finally:
+        await asyncio.shield(asyncio.to_thread(server.stop))
+
+
+def embedded_urls(server: "EmbeddedPostgres", database: str = DATABASE) -> DatabaseUrls:
+    """The addresses of one database of an embedded server."""
+    return DatabaseUrls(
+        owner=server.dsn(OWNER, database), engine=server.dsn(ENGINE, database), api=server.dsn(API, database)
+    )
+
+
+async def connect(dsn: str, **options: Any) -> asyncpg.Connection:  # noqa: ANN401 (asyncpg's own options)
+    """One asyncpg connection, which the caller closes."""
+    return await asyncpg.connect(dsn, **options)
+
+
+async def create_pool(dsn: str, *, min_size: int = 1, max_size: int = 10, **options: Any) -> asyncpg.Pool:  # noqa: ANN401
+    """A pool of asyncpg connections, which the caller closes. Idle ones are closed after five minutes."""
+    return await asyncpg.create_pool(dsn, min_size=min_size, max_size=max_size, **options)
+
+
+def create_engine(dsn: str, **options: Any) -> "AsyncEngine":  # noqa: ANN401 (SQLAlchemy's own options)
+    """An SQLAlchemy engine over asyncpg; dispose of it with ``await engine.dispose()``."""
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 (20 MB that not every process needs)
+
+    async def open_connection(*_: object, **__: object) -> asyncpg.Connection:
+        return await asyncpg.connect(dsn)
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=open_connection, **options)
+
+
+async def enter_workspace(connection: asyncpg.Connection, workspace_id: UUID) -> None:
+    """Let the rest of this transaction, as the api role, see this workspace's rows only."""
+    await connection.execute(SET_WORKSPACE, str(workspace_id))
+
+
+async def enter_workspace_sql(connection: "AsyncConnection", workspace_id: UUID) -> None:
+    """The same for a transaction of SQLAlchemy (for a session: ``await session.connection()``)."""
+    await connection.exec_driver_sql(SET_WORKSPACE, (str(workspace_id),))
+
+
+def _embedded(settings: Settings) -> "EmbeddedPostgres":
+    if sys.platform == "win32":
+        raise ConfigurationError(
+            "The embedded PostgreSQL does not run on Windows itself.",
+            fix="Run Treadle in WSL 2 or in a container, or set DATABASE_URL to a PostgreSQL server.",
+        )
+    from treadle.base.postgres import EmbeddedPostgres  # noqa: PLC0415 (needs Unix)
+
+    return EmbeddedPostgres(settings.home)
+
+
+async def _keep_running(server: "EmbeddedPostgres") -> None:
+    """Start the server again when it dies while we live: the system may kill it for want of memory."""
+    while True:
+        await asyncio.sleep(_WATCH_SECONDS)
+        try:
+            if await asyncio.to_thread(server.ensure_running):
+                _log.error("PostgreSQL had died and was started again; see %s", server.log_file)
+        except ConfigurationError as error:
+            _log.error("%s %s", error.message, error.fix)
