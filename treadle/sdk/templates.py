@@ -14,17 +14,29 @@ MEGABYTES = 64
 """How much memory a template may take."""
 
 
+class TemplateFailed(BlockError):
+    """The template could not be filled in; ``fault`` is what the template engine said."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(
+            f"The template cannot be filled in: {fault.rstrip('.')}.",
+            fix="Check the names between {{ and }}, the filters, and that every {% if %} and {% for %} has its end.",
+        )
+        self.fault = fault
+
+
 async def render(template: str, values: Mapping[str, Any], compute: Compute, *, escape_html: bool = False) -> str:
     """Fill in a Jinja template: in place when it is sure to be quick, else in a process that is killed at its limits.
 
     Raises:
-        BlockError: the template is wrong, does not fit the values, or passes a limit of time, memory or length.
+        TemplateFailed: the template is wrong, does not fit the values, or makes too long a text.
+        BlockError: it passes a limit of time or memory.
     """
     if is_plain(template, values):
         try:
             return render_now(template, values, escape_html=escape_html)
         except TemplateFault as fault:
-            raise _error(str(fault)) from fault
+            raise TemplateFailed(str(fault)) from fault
     answer = await compute.call(
         "treadle.sdk.template_engine:render_in_worker",
         template,
@@ -34,12 +46,5 @@ async def render(template: str, values: Mapping[str, Any], compute: Compute, *, 
         megabytes=MEGABYTES,
     )
     if "fault" in answer:
-        raise _error(answer["fault"])
+        raise TemplateFailed(answer["fault"])
     return str(answer["text"])
-
-
-def _error(fault: str) -> BlockError:
-    return BlockError(
-        f"The template cannot be filled in: {fault.rstrip('.')}.",
-        fix="Check the names between {{ and }}, the filters, and that every {% if %} and {% for %} has its end.",
-    )
