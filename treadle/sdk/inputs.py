@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -69,30 +69,52 @@ class InputReader:
                 pass
         return self._convert(raw)
 
-    def _convert(self, raw: Mapping[str, Any]) -> Inputs:
+    def problems(self, raw: Mapping[str, Any]) -> dict[str, str]:
+        """What is wrong with these values, by pin. Pins without a value are not mentioned: they may be linked."""
         try:
-            values = {name: value for name, value in merge(raw).items() if value is not None}
+            values, problems = self._coerced(raw)
         except DynamicPinError as error:
-            raise InputRefused({"input": error.message}, fix=error.fix or FIX) from error
-        problems = {name: "required, but has no value" for name in self._required if name not in values}
+            return {"input": error.message}
+        good = {name: value for name, value in values.items() if name not in problems}
+        try:
+            self._validate(good, strict=True)
+        except ValidationError as error:
+            for name, problem in _problems(error, but="missing").items():
+                problems.setdefault(name, problem)
+        return problems
+
+    def _coerced(self, raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """The values merged and converted, and what could not be converted by pin."""
+        values = {name: value for name, value in merge(raw).items() if value is not None}
+        problems: dict[str, str] = {}
         for name in self._names & values.keys():
             try:
                 values[name] = self._coercers[name](values[name])
             except CoercionError as error:
                 problems[name] = f"expected {error.expected}" if name in self._secret else error.message
+        return values, problems
+
+    def _convert(self, raw: Mapping[str, Any]) -> Inputs:
+        try:
+            values, problems = self._coerced(raw)
+        except DynamicPinError as error:
+            raise InputRefused({"input": error.message}, fix=error.fix or FIX) from error
+        problems |= {name: "required, but has no value" for name in self._required if name not in values}
         if problems:
             raise InputRefused(problems, fix=FIX)
         try:
             return self._validate(values, strict=True)  # type: ignore[no-any-return]
         except ValidationError as error:
-            self._refuse(error)
+            raise InputRefused(_problems(error), fix=FIX) from error
 
-    def _refuse(self, error: ValidationError) -> NoReturn:
-        problems: dict[str, str] = {}
-        for each in error.errors(include_url=False, include_context=False, include_input=False):
-            name = str(each["loc"][0]) if each["loc"] else "input"
-            problems.setdefault(name, each["msg"])
-        raise InputRefused(problems, fix=FIX) from error
+
+def _problems(error: ValidationError, *, but: str = "") -> dict[str, str]:
+    """The first problem of each pin; those of the type ``but`` are left out."""
+    problems: dict[str, str] = {}
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        if each["type"] != but:
+            problems.setdefault(str(each["loc"][0]) if each["loc"] else "input", each["msg"])
+    return problems
 
 
 def _is_secret(field: FieldInfo) -> bool:
