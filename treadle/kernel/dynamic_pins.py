@@ -144,9 +144,7 @@ def _pad(items: list[Any], part: str, name: str) -> int:
 # --- sources ---
 
 
-def select(
-    emitted_pin: str, value: Any, source_name: str, sink_node: str = "", sink_pin: str = ""
-) -> tuple[bool, Any]:
+def select(emitted_pin: str, value: Any, source_name: str, sink_node: str = "", sink_pin: str = "") -> tuple[bool, Any]:
     """Whether a link from ``source_name`` fires for this emission, and with which value.
 
     A null on the whole pin is delivered; a path that leads to nothing or to null does not fire. An emission on a
