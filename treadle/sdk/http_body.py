@@ -1,9 +1,10 @@
 """Bodies of requests and answers: encoding what is sent, and decoding what comes within caps."""
 
+import contextlib
 import json
 import os
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -107,7 +108,7 @@ def _one_line(text: str) -> str:
     return text.replace("\r", "").replace("\n", "").strip()
 
 
-async def decode(chunks: AsyncIterator[bytes], encoding: str, max_bytes: int) -> AsyncGenerator[bytes, None]:
+async def decode(chunks: AsyncGenerator[bytes, None], encoding: str, max_bytes: int) -> AsyncGenerator[bytes, None]:
     """The pieces of an answer, decompressed, as long as it stays within ``max_bytes`` and ``MAX_RATIO``.
 
     Raises:
@@ -115,15 +116,16 @@ async def decode(chunks: AsyncIterator[bytes], encoding: str, max_bytes: int) ->
     """
     inflate = _inflater(encoding)
     taken = given = 0
-    async for chunk in chunks:
-        taken += len(chunk)
-        for piece in inflate.pieces(chunk) if inflate else (chunk,):
-            given += len(piece)
-            if given > max_bytes:
-                raise ReplyTooLarge(f"the answer has more than {max_bytes} bytes", fix="ask for less, page by page")
-            if inflate and given > _RATIO_FROM and given > taken * MAX_RATIO:
-                raise ReplyTooLarge(f"the answer grows more than {MAX_RATIO} times when decompressed")
-            yield piece
+    async with contextlib.aclosing(chunks):
+        async for chunk in chunks:
+            taken += len(chunk)
+            for piece in inflate.pieces(chunk) if inflate else (chunk,):
+                given += len(piece)
+                if given > max_bytes:
+                    raise ReplyTooLarge(f"the answer has more than {max_bytes} bytes", fix="ask for less, page by page")
+                if inflate and given > _RATIO_FROM and given > taken * MAX_RATIO:
+                    raise ReplyTooLarge(f"the answer grows more than {MAX_RATIO} times when decompressed")
+                yield piece
     if inflate and taken and not inflate.complete:
         raise ReplyMalformed("the compressed answer is cut short")
 

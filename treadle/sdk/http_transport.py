@@ -7,7 +7,10 @@ from typing import Any
 
 import httpx
 
-from treadle.sdk.http import EgressClient, Exchange, Outgoing, outgoing_from, without_secrets
+from treadle.sdk.errors import RetryLater
+from treadle.sdk.http import EgressClient, Exchange
+from treadle.sdk.http_body import Body
+from treadle.sdk.http_request import Outgoing, make_outgoing, parse_target, without_secrets
 from treadle.sdk.http_wire import WireError
 
 MAX_BYTES = 100_000_000
@@ -40,7 +43,7 @@ class EgressTransport(httpx.AsyncBaseTransport):
                 exchange = await self._client.open_exchange(outgoing, {})
         except TimeoutError:
             raise httpx.ReadTimeout("the server did not answer in time", request=request) from None
-        except WireError as error:
+        except (WireError, RetryLater) as error:
             raise httpx.ConnectError(f"{outgoing.target.origin.host}: {error}", request=request) from None
         # The body is given decompressed, so that httpx's own decoders, which have no caps, never run.
         hidden = {b"content-encoding", b"content-length", b"transfer-encoding"}
@@ -50,7 +53,7 @@ class EgressTransport(httpx.AsyncBaseTransport):
 
 async def _outgoing(request: httpx.Request) -> Outgoing:
     content = await request.aread()
-    return outgoing_from(request.method, str(request.url), dict(request.headers), content)
+    return make_outgoing(request.method, parse_target(str(request.url)), dict(request.headers), Body(content))
 
 
 def _keep_secrets_home(request: httpx.Request, outgoing: Outgoing) -> Outgoing:

@@ -6,7 +6,7 @@ costs more than the request itself once some hundred are open.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import h11
@@ -180,7 +180,7 @@ class Connection:
             raise
         raise WireError("the peer did not answer with a response")
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body of the answer as it was sent (content encodings still on).
 
         Raises:
