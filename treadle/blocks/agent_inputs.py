@@ -252,7 +252,9 @@ class TableResult(Outputs):
     name="AgentTableInputBlock",
     outputs=TableResult,
     examples=(
-        Example({"name": "people", "value": [{"Name": "Ada"}], "column_headers": ["Name"]}, [("result", [{"Name": "Ada"}])]),
+        Example(
+            {"name": "people", "value": [{"Name": "Ada"}], "column_headers": ["Name"]}, [("result", [{"Name": "Ada"}])]
+        ),
         Example({"name": "people"}, [("result", [])], title="A table without rows is an empty list"),
     ),
     **_PLAIN,

@@ -46,7 +46,7 @@ class AgentOutputResult(Outputs):
     ),
 )
 async def agent_output(inputs: AgentOutput, ctx: Context) -> Stream:
-    """A named output of the agent. A template may shape it; a template that cannot be filled in gives its error text."""
+    """A named output of the agent. A template may shape it; one that cannot be filled in gives its error as text."""
     if not inputs.format:
         yield "output", inputs.value
         yield "name", inputs.name

@@ -8,7 +8,23 @@ import mimetypes
 from dataclasses import dataclass
 from pathlib import PurePath
 
-_OFFICE = ("docx", "xlsx", "pptx", "xlsm", "odt", "ods", "odp", "epub", "jar", "apk", "whl", "kmz", "docm", "pptm", "xlsb")
+_OFFICE = (
+    "docx",
+    "xlsx",
+    "pptx",
+    "xlsm",
+    "odt",
+    "ods",
+    "odp",
+    "epub",
+    "jar",
+    "apk",
+    "whl",
+    "kmz",
+    "docm",
+    "pptm",
+    "xlsb",
+)
 _TYPES = mimetypes.MimeTypes()
 """The table that comes with Python, without the host's: the same answer on every machine."""
 

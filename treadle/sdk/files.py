@@ -123,7 +123,9 @@ class ScratchFiles:
         except OSError:
             raise _missing(name) from None
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-            raise BlockError(f"{name!r} is not a plain file of this run.", fix="Store the file itself, not a link to it.")
+            raise BlockError(
+                f"{name!r} is not a plain file of this run.", fix="Store the file itself, not a link to it."
+            )
         return path
 
     def _read(self, path: Path) -> bytes:
