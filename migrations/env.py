@@ -3,10 +3,12 @@
 A revision's id is the number that its file's name begins with; revisions form one line, from ``0001`` on.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from alembic import context
 from alembic.ddl.postgresql import PostgresqlImpl
+from alembic.runtime.migration import MigrationContext, MigrationInfo
 from sqlalchemy import Connection, Executable
 from sqlalchemy.util import await_only
 
@@ -35,9 +37,10 @@ class ScriptImpl(PostgresqlImpl):
         await_only(driver.execute(sql))
 
 
-def _record(*, ctx: Any, step: Any, **_: Any) -> None:  # noqa: ANN401 (Alembic's own, untyped)
+def _record(ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], run_args: Mapping[str, Any]) -> None:
     """Remember which release applied the revision."""
     release = context.config.attributes["release"]
+    assert ctx.connection is not None
     ctx.connection.exec_driver_sql(_HISTORY)
     ctx.connection.exec_driver_sql(
         "INSERT INTO schema_history (revision, release) VALUES ($1, $2) ON CONFLICT (revision) DO NOTHING",

@@ -1,6 +1,7 @@
 """Every setting of an installation, validated once at start."""
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -27,12 +28,19 @@ _METADATA_HOSTS = frozenset(
 )
 """Where clouds hand out credentials to whoever asks: AWS, Google Cloud, Azure, Alibaba, Oracle, DigitalOcean."""
 
+_NUMERIC = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)$")
+"""Resolvers take such a name for an IPv4 address in one of its odd forms (WHATWG URL, "ends in a number")."""
+
 
 class Settings(BaseSettings):
     """The settings, read from environment variables and the file ``.env``; ``.env.default`` describes each."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+        # Only by the variables' names: by the fields' names the system's own HOME would be our data folder.
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
     )
 
     home: Path = Field(default_factory=default_home, validation_alias="TREADLE_HOME")
@@ -117,13 +125,14 @@ class Settings(BaseSettings):
         return value
 
 
-def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 (any field of Settings, by its own name)
+def load_settings(**overrides: Any) -> Settings:
     """Read the environment and ``.env``; arguments (field names) win over both.
 
     Raises ConfigurationError that names the variable, the bad value and what is accepted.
     """
+    variables = variable_names()
     try:
-        return Settings(**overrides)
+        return Settings(**{variables.get(name, name): value for name, value in overrides.items()})
     except ValidationError as error:
         raise _first_problem(error) from None
 
@@ -153,11 +162,21 @@ def _checked_place(place: str) -> str:
     bare = host.removeprefix("[").removesuffix("]").rstrip(".").lower()
     if "*" in bare or "/" in bare or not bare:
         raise ValueError(f"{place!r} must be one exact host, without wildcards or ranges")
+    if _NUMERIC.search(bare) and not _is_address(bare):
+        raise ValueError(f"{place!r} must write an address in its usual form, such as 192.168.1.20")
     if (":" in bare) != host.startswith("["):
         raise ValueError(f"{place!r} must write an IPv6 address in brackets, such as [fd00::5]:8080")
     if _is_metadata(bare):
         raise ValueError(f"{place!r} is a cloud's metadata address, which is never allowed")
     return f"[{bare}]:{int(port)}" if ":" in bare else f"{bare}:{int(port)}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_metadata(host: str) -> bool:

@@ -47,9 +47,9 @@ async def running_database(settings: Settings) -> AsyncIterator[DatabaseUrls]:
     With DATABASE_URL: checks it. Raises ConfigurationError in one sentence with the fix.
     """
     if not settings.embedded_database:
-        from treadle.base.roles import prepare_external  # noqa: PLC0415
+        from treadle.base.external import prepare_external  # noqa: PLC0415 (not needed by default)
 
-        yield await prepare_external(settings)
+        yield DatabaseUrls(*await prepare_external(settings))
         return
     server = _embedded(settings)
     await asyncio.to_thread(server.start)
@@ -73,17 +73,17 @@ def embedded_urls(server: "EmbeddedPostgres", database: str = DATABASE) -> Datab
     )
 
 
-async def connect(dsn: str, **options: Any) -> asyncpg.Connection:  # noqa: ANN401 (asyncpg's own options)
+async def connect(dsn: str, **options: Any) -> asyncpg.Connection:
     """One asyncpg connection, which the caller closes."""
     return await asyncpg.connect(dsn, **options)
 
 
-async def create_pool(dsn: str, *, min_size: int = 1, max_size: int = 10, **options: Any) -> asyncpg.Pool:  # noqa: ANN401
+async def create_pool(dsn: str, *, min_size: int = 1, max_size: int = 10, **options: Any) -> asyncpg.Pool:
     """A pool of asyncpg connections, which the caller closes. Idle ones are closed after five minutes."""
     return await asyncpg.create_pool(dsn, min_size=min_size, max_size=max_size, **options)
 
 
-def create_engine(dsn: str, **options: Any) -> "AsyncEngine":  # noqa: ANN401 (SQLAlchemy's own options)
+def create_engine(dsn: str, **options: Any) -> "AsyncEngine":
     """An SQLAlchemy engine over asyncpg; dispose of it with ``await engine.dispose()``."""
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 (20 MB that not every process needs)
 

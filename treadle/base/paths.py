@@ -77,5 +77,6 @@ def migrations_folder() -> Path:
         if (folder / "env.py").is_file():
             return folder
     raise ConfigurationError(
-        f"The database migrations are missing beside {package}.", fix="Install Treadle again; the package is incomplete."
+        f"The database migrations are missing beside {package}.",
+        fix="Install Treadle again; the package is incomplete.",
     )

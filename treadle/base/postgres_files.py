@@ -130,7 +130,7 @@ def create_cluster(data: Path, binaries: Path, user: int | None, *, durable: boo
     named = None if user is None else pwd.getpwnam("nobody").pw_uid
     if named is not None:
         os.chown(partial, named, -1)
-    command = [binaries / "initdb", "-D", partial, "-U", "postgres", "--auth=trust", "-E", "UTF8"]
+    command: list[str | Path] = [binaries / "initdb", "-D", partial, "-U", "postgres", "--auth=trust", "-E", "UTF8"]
     command += ["--locale=C.UTF-8", "--no-instructions", *([] if durable else ["--no-sync"])]
     done = subprocess.run(
         command, cwd="/", user=named, extra_groups=None if named is None else [], capture_output=True, check=False
@@ -149,7 +149,8 @@ def dump_database(dsn: str, target: Path) -> None:
     Raises ConfigurationError when that fails, a full disk included.
     """
     partial = target.with_suffix(".partial")
-    command = [_installed_binaries() / "pg_dump", "--format=custom", "--compress=1", "--file", partial, "--dbname", dsn]
+    command: list[str | Path] = [_installed_binaries() / "pg_dump", "--format=custom", "--compress=1"]
+    command += ["--file", partial, "--dbname", dsn]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
         partial.unlink(missing_ok=True)

@@ -1,33 +1,21 @@
-"""The three database roles, none a superuser, and what an external server must offer.
+"""The three database roles, none a superuser, and what the embedded server holds from its first start.
 
 See docs/decisions/database-roles.md.
 """
 
-import asyncio
-import base64
-import hashlib
-import hmac
-import logging
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
-
 import asyncpg
-
-from treadle.base.errors import ConfigurationError
 
 OWNER = "treadle_owner"
 ENGINE = "treadle_engine"
 API = "treadle_api"
 DATABASE = "treadle"
 EXTENSIONS = ("vector", "pg_trgm")
-OLDEST_SERVER = 160_000
-"""PostgreSQL 16, as ``server_version_num``."""
 
-_ATTRIBUTES = {
+ATTRIBUTES = {
     OWNER: "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS",
     ENGINE: "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS",
     API: "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS",
 }
-_log = logging.getLogger(__name__)
 
 
 async def prepare_embedded(superuser_dsn: str, treadle_dsn: str) -> None:
@@ -53,7 +41,7 @@ async def prepare_database(dsn: str) -> None:
 
 async def _make_roles(connection: asyncpg.Connection) -> None:
     found = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
-    for role, attributes in _ATTRIBUTES.items():
+    for role, attributes in ATTRIBUTES.items():
         if role not in found:
             await connection.execute(f"CREATE ROLE {role} {attributes}")
 
