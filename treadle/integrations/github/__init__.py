@@ -1,0 +1,1 @@
+"""GitHub: issues, pull requests, reviews, files, branches and checks."""
