@@ -3,12 +3,8 @@
 ``make_context`` builds it, ``run_block`` runs a block in it, ``check_example`` runs a block's own examples.
 """
 
-import base64
-import binascii
 import importlib
 import json as json_codec
-import mimetypes
-import re
 import shutil
 import tempfile
 import weakref
@@ -17,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, GraphId, NodeId
 from treadle.kernel.values import clean_text
@@ -25,6 +21,8 @@ from treadle.sdk.block import Block, Emission, Example
 from treadle.sdk.context import AgentRun, Context, Decision, Http, Reply, Suspend, Tool
 from treadle.sdk.credentials import Credentials
 from treadle.sdk.errors import BlockError
+from treadle.sdk.files import ScratchFiles as RunFiles
+from treadle.sdk.files import safe_name
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """What a frozen clock shows unless told otherwise."""
@@ -174,72 +172,16 @@ class ScriptedHttp:
 
 # --- files ---
 
-_DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,(.*)", re.DOTALL)
 
-
-class ScratchFiles:
-    """Files in a real temporary folder, which goes when the object does."""
+class ScratchFiles(RunFiles):
+    """The files of a run in a real temporary folder, which goes when the object does."""
 
     def __init__(self, contents: Mapping[str, str | bytes] | None = None, http: Http | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="treadle-test-"))
-        self._http = http
+        super().__init__(self.folder, http or ScriptedHttp())
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         for name, content in (contents or {}).items():
-            self._at(name).write_bytes(content.encode() if isinstance(content, str) else content)
-
-    def _at(self, name: str) -> Path:
-        safe = re.sub(r"[/\\\x00]", "_", name)
-        return self.folder / (safe if safe.strip(".") else "_")
-
-    async def store(self, source: str, *, return_content: bool = False) -> str:
-        if source.startswith("data:"):
-            name = self._from_data_uri(source)
-        elif source.startswith(("http://", "https://")):
-            name = await self._from_url(source)
-        else:
-            name = self._existing(source).name
-        return self._data_uri(name) if return_content else name
-
-    def _from_data_uri(self, source: str) -> str:
-        found = _DATA_URI.fullmatch(source)
-        if found is None:
-            raise BlockError("The data URI is not of the form data:type/subtype;base64,content")
-        try:
-            content = base64.b64decode(found[2])
-        except binascii.Error as error:
-            raise BlockError("The content of the data URI is not base64") from error
-        path = self.folder / f"{uuid4()}{mimetypes.guess_extension(found[1]) or '.bin'}"
-        path.write_bytes(content)
-        return path.name
-
-    async def _from_url(self, source: str) -> str:
-        if self._http is None:
-            raise BlockError(f"{source} cannot be fetched: the test gives no HTTP client")
-        reply = await self._http.request("GET", source)
-        if reply.status >= 400:
-            raise BlockError(f"{source} answered with status {reply.status}")
-        return await self.write(Path(source.partition("?")[0]).name or "download", reply.body)
-
-    def _existing(self, name: str) -> Path:
-        path = self._at(name)
-        if not path.is_file():
-            raise BlockError(f"There is no file {name!r} in this run")
-        return path
-
-    def _data_uri(self, name: str) -> str:
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        return f"data:{kind};base64,{base64.b64encode(self._existing(name).read_bytes()).decode()}"
-
-    async def read(self, name: str) -> bytes:
-        return self._existing(name).read_bytes()
-
-    async def write(self, name: str, content: bytes) -> str:
-        path = self._at(name)
-        path.write_bytes(content)
-        return path.name
-
-    def path(self, name: str) -> str:
-        return str(self._existing(name))
+            (self.folder / safe_name(name)).write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 # --- computing, sub-agents, tools ---
