@@ -93,7 +93,7 @@ def _report(agent: AgentFile, registry: Registry) -> ImportReport:
         missing_agents={
             str(child["graph_id"]): str(child.get("agent_name") or "")
             for child in children
-            if child.get("graph_id") and child["graph_id"] not in inside
+            if child.get("graph_id") and str(child["graph_id"]) not in inside
         },
     )
 
