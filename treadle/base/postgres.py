@@ -117,7 +117,8 @@ class EmbeddedPostgres:
         if is_locked(self._alive_file):
             return False
         with exclusive(self._lock_file, seconds=_START_SECONDS):
-            return self._ensure_running()
+            # Not after our own stop, which may have come first: nobody would stop it again.
+            return self._use is not None and self._ensure_running()
 
     def stop(self) -> None:
         """Let go of the server; the last process to do so stops it, losing nothing."""

@@ -11,6 +11,7 @@ API = "treadle_api"
 DATABASE = "treadle"
 EXTENSIONS = ("vector", "pg_trgm")
 
+_PREPARING = 0x74726561
 ATTRIBUTES = {
     OWNER: "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS",
     ENGINE: "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS",
@@ -22,19 +23,12 @@ async def prepare_embedded(superuser_dsn: str, treadle_dsn: str) -> None:
     """Make what is missing of the roles, the database and its extensions; both addresses are the superuser's."""
     connection = await asyncpg.connect(superuser_dsn)
     try:
+        # Processes that start at once take turns; the lock ends with the connection.
+        await connection.execute(f"SELECT pg_advisory_lock({_PREPARING})")
         await _make_roles(connection)
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
             await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
-    finally:
-        await connection.close()
-    await prepare_database(treadle_dsn)
-
-
-async def prepare_database(dsn: str) -> None:
-    """Make the extensions in one database, with a role that may."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        await _make_extensions(connection)
+        await _make_extensions(treadle_dsn)
     finally:
         await connection.close()
 
@@ -46,8 +40,12 @@ async def _make_roles(connection: asyncpg.Connection) -> None:
             await connection.execute(f"CREATE ROLE {role} {attributes}")
 
 
-async def _make_extensions(connection: asyncpg.Connection) -> None:
-    found = {row["extname"] for row in await connection.fetch("SELECT extname FROM pg_extension")}
-    for extension in EXTENSIONS:
-        if extension not in found:
-            await connection.execute(f"CREATE EXTENSION IF NOT EXISTS {extension}")
+async def _make_extensions(treadle_dsn: str) -> None:
+    connection = await asyncpg.connect(treadle_dsn)
+    try:
+        found = {row["extname"] for row in await connection.fetch("SELECT extname FROM pg_extension")}
+        for extension in EXTENSIONS:
+            if extension not in found:
+                await connection.execute(f"CREATE EXTENSION {extension}")
+    finally:
+        await connection.close()
