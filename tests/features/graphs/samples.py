@@ -45,7 +45,7 @@ class Output(Outputs):
 
 class Text(Inputs):
     text: str = pin("A text.")
-    times: int = pin("How often.", default=1)
+    times: int = pin("How often.", default=1, ge=1)
     values: dict[str, Any] = pin("Values by name.", default_factory=dict)
     mode: str = pin("How.", default="plain")
     shout: bool = pin("Loudly.", default=False, depends_on=["mode"])

@@ -49,7 +49,8 @@ def check_constants(view: GraphView) -> Iterator[Problem]:
         constants = {name: value for name, value in node.input_default.items() if name not in linked}
         for pin, problem in block.reader.problems(constants).items():
             if pin not in linked:
-                message = f"the value of {pin} cannot be used: {problem}"
+                shown = "it has a wrong type" if node.input_default.get("secret") is True else problem
+                message = f"the value of {pin} cannot be used: {shown}"
                 yield view.worse_when_run(node, "bad_constant", message, f"Change the value of {pin}.", pin)
 
 

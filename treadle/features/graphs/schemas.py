@@ -105,6 +105,9 @@ def _value_schema(block: Block) -> dict[str, Any]:
     if pin is None:
         return {}
     schema = {key: part for key, part in pin.schema.items() if key not in _REPLACED}
+    if "format" in schema and "anyOf" in schema:  # the reference writes it on the member that it is about
+        form = schema.pop("format")
+        schema["anyOf"] = [each if each.get("type") == "null" else {**each, "format": form} for each in schema["anyOf"]]
     definitions = block.input_schema.get("$defs")
     return {**schema, "$defs": definitions} if definitions and "$ref" in str(schema) else schema
 

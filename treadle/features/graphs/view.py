@@ -9,8 +9,9 @@ from typing import Literal
 from treadle.base.ids import BlockId
 from treadle.features.graphs.document import AgentFile, GraphPart, LinkPart, NodePart
 from treadle.features.graphs.importer import AGENT_EXECUTOR
+from treadle.features.graphs.known_blocks import known_block_name
 from treadle.kernel.dynamic_pins import base_name
-from treadle.sdk.block import Block, BlockKind
+from treadle.sdk.block import Block, BlockKind, title_of
 from treadle.sdk.registry import Registry
 
 Severity = Literal["error", "warning"]
@@ -97,7 +98,8 @@ class GraphView:
         child = node.input_default.get("agent_name") if node.block_id == AGENT_EXECUTOR else None
         named = node.input_default.get("name") if block and block.kind in (BlockKind.INPUT, BlockKind.OUTPUT) else None
         own = node.custom_name or child or (f"{block.title} “{named}”" if block and named else "")
-        return str(own or (block.title if block else node.id))[:200]
+        missing = title_of(known_block_name(node.block_id)) or node.id
+        return str(own or (block.title if block else missing))[:200]
 
     def problem(self, node: NodePart, severity: Severity, code: str, message: str, fix: str, pin: str = "") -> Problem:
         """A problem of this node."""
