@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from tests.blocks.vectors import decode, mended_vids, same
 from tests.shared_files import VECTORS, needs_shared, vector_sets
-from treadle.kernel.values import SHOWN, CoercionError, clean_text, coercer, expected, shorten
+from treadle.kernel.values import MAX_DEPTH, SHOWN, CoercionError, clean_text, coercer, expected, shorten
 
 
 class Colour(Enum):
@@ -245,6 +245,23 @@ def test_cleaning_changes_nothing_twice_and_leaves_no_control_characters(value: 
     text = json.dumps(once, ensure_ascii=False)
     assert text.encode()
     assert "\x00" not in text
+
+
+def test_clean_values_are_not_copied() -> None:
+    value = {"a": [1, "x\n", {"b": None}], "é": "ü"}
+    assert clean_text(value) is value
+    cleaned = clean_text({"same": value, "other": ["\x00"]})
+    assert cleaned == {"same": value, "other": [""]}
+    assert cleaned["same"] is value
+
+
+def test_values_nested_too_deep_are_refused() -> None:
+    deep: Any = "x"
+    for _ in range(MAX_DEPTH):
+        deep = [deep]
+    assert clean_text(deep) is deep
+    with pytest.raises(CoercionError, match="levels deep"):
+        clean_text({"a": deep})
 
 
 def test_surrogates_are_replaced() -> None:

@@ -153,3 +153,22 @@ def test_any_input_is_read_or_refused_and_reading_again_changes_nothing(raw: dic
         return
     again = READER.read({name: getattr(inputs, name) for name in inputs.model_fields_set})
     assert again == inputs
+
+
+@given(st.dictionaries(st.sampled_from([*Everything.model_fields]), json_values))
+def test_the_short_way_and_the_long_way_read_the_same(raw: dict[str, Any]) -> None:
+    raw = {name: value for name, value in raw.items() if value is not None}
+
+    class Renamed(dict[str, Any]):
+        """A mapping that does not take the short way, as it seems to hold a name that is no pin."""
+
+        def keys(self) -> Any:
+            return {*super().keys(), "no pin"}
+
+    def result(values: dict[str, Any]) -> Any:
+        try:
+            return READER.read(values)
+        except InputRefused as refused:
+            return refused.problems
+
+    assert result(Renamed(raw)) == result(raw)

@@ -7,16 +7,22 @@ from typing import Any
 import httpx
 import pytest
 
+from treadle.base.clock import Clock
 from treadle.base.ids import GraphId, NodeId
 from treadle.sdk.block import Block, Example, Stream, block
-from treadle.sdk.context import Context, Decision, Suspend, Tool
+from treadle.sdk.context import Agents, Compute, Context, Decision, Files, Http, Storage, Suspend, Tool, Tools
 from treadle.sdk.errors import BlockError, InputRefused
 from treadle.sdk.pins import Inputs, Outputs, pin
 from treadle.sdk.testing import (
     AgentScript,
+    FrozenClock,
+    InProcessCompute,
+    MemoryStorage,
     ScratchFiles,
+    ScriptedAgents,
     ScriptedHttp,
     ScriptedReply,
+    ScriptedTools,
     SentRequest,
     attempt,
     check_example,
@@ -103,6 +109,28 @@ async def test_examples_are_checked() -> None:
         await check_example(ask, example(ask))
     with pytest.raises(AssertionError, match="0 of 1 requests"):
         await check_example(repeat, example(repeat, context={"http": [lambda request: ""]}))
+
+
+def test_the_fakes_have_the_forms_that_blocks_see() -> None:
+    fakes: tuple[Http, Storage, Files, Compute, Agents, Tools, Clock] = (
+        ScriptedHttp(),
+        MemoryStorage(),
+        ScratchFiles(),
+        InProcessCompute(),
+        ScriptedAgents(),
+        ScriptedTools(),
+        FrozenClock(),
+    )
+    context = make_context()
+    given = (context.http, context.storage, context.files, context.compute, context.agents, context.tools)
+    assert [type(each) for each in (*given, context.clock)] == [type(each) for each in fakes]
+
+
+def test_a_frozen_clock_moves_only_when_told() -> None:
+    clock = FrozenClock("2026-03-01T02:30:00+01:00")
+    assert (clock.now().isoformat(), clock.monotonic()) == ("2026-03-01T01:30:00+00:00", 0.0)
+    clock.advance(5)
+    assert (clock.now().isoformat(), clock.monotonic()) == ("2026-03-01T01:30:05+00:00", 5.0)
 
 
 async def test_http_is_scripted() -> None:

@@ -5,13 +5,13 @@ up: what does not mean a number, a yes or a no is refused. ``docs/decisions/comp
 """
 
 import json
-import math
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from operator import is_ as _is
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 
 import pydantic_core
@@ -24,6 +24,9 @@ Coerce = Callable[[Any], Any]
 
 SHOWN = 60
 """Longest form of a value in a message, in characters."""
+
+MAX_DEPTH = 200
+"""How deep lists and objects may be nested in a value that is kept."""
 
 _TRUE = frozenset({"true", "1", "yes", "on", "y", "t"})
 _FALSE = frozenset({"false", "0", "no", "off", "n", "f", "", "null", "none"})
@@ -87,17 +90,30 @@ def expected(annotation: Any) -> str:
 def clean_text(value: Any) -> Any:
     """The value without what a database cannot hold in text: control characters but tab, line feed, carriage return.
 
-    Keys are cleaned too; lone surrogates become U+FFFD. A value that is clean already is given back itself.
+    Keys are cleaned too; lone surrogates become U+FFFD; tuples become lists. What is clean already is given back
+    itself, not copied.
+
+    Raises:
+        CoercionError: lists and objects are nested over ``MAX_DEPTH`` levels.
     """
+    return _cleaned(value, 0)
+
+
+def _cleaned(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         if value.isascii() and value.isprintable():
             return value
         return _SURROGATE.sub("\ufffd", _UNSTORABLE.sub("", value))
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if depth >= MAX_DEPTH:
+        raise CoercionError(f"a value nested at most {MAX_DEPTH} levels deep", value)
     if isinstance(value, dict):
-        return {clean_text(key): clean_text(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean_text(each) for each in value]
-    return value
+        fields = {_cleaned(key, depth + 1): _cleaned(each, depth + 1) for key, each in value.items()}
+        same = all(map(_is, value, fields)) and all(map(_is, value.values(), fields.values()))
+        return value if same else fields
+    items = [_cleaned(each, depth + 1) for each in value]
+    return value if isinstance(value, list) and all(map(_is, value, items)) else items
 
 
 # --- which kind an annotation is ---
@@ -478,8 +494,3 @@ def _first_problem(error: Exception) -> str:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])
     return f"{place}: {first['msg']}" if place else str(first["msg"])
-
-
-def is_finite(value: Any) -> bool:
-    """Whether a number has a JSON form: infinity and not-a-number have none."""
-    return not isinstance(value, float) or math.isfinite(value)

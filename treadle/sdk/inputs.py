@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from treadle.kernel.dynamic_pins import DynamicPinError, merge
-from treadle.kernel.values import Coerce, CoercionError, coercer, expected
+from treadle.kernel.values import Coerce, CoercionError, coercer
 from treadle.sdk.errors import InputRefused
 from treadle.sdk.pins import Inputs
 
@@ -132,8 +132,3 @@ def _pin_info(name: str, field: FieldInfo, schema: Mapping[str, Any]) -> PinInfo
         secret=_is_secret(field),
         schema=schema,
     )
-
-
-def expected_of(pin: PinInfo) -> str:
-    """What people read for the pin's type."""
-    return expected(pin.annotation)

@@ -249,7 +249,7 @@ class ScriptedAgents:
             self._runs[slot] = _ScriptedRun(ExecutionId(UUID(int=slot + 1)), self._script(graph))
         return self._runs[slot]
 
-    def schemas(self, graph: GraphId, version: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    async def schemas(self, graph: GraphId, version: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
         script = self._script(graph)
         return script.input_schema, script.output_schema
 
