@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -69,7 +69,7 @@ def encode_body(
     if json_value is not None:
         return Body(_json_bytes(json_value), "application/json")
     if files is not None:
-        return _multipart(data or {}, files)
+        return multipart(data or {}, files.items())
     if data is not None:
         return Body(urlencode(form_pairs(data)).encode("ascii"), "application/x-www-form-urlencoded")
     return Body()
@@ -83,14 +83,17 @@ def _json_bytes(value: Any) -> bytes:
         raise InputRefused({"json": f"cannot be sent as JSON ({error})"}) from None
 
 
-def _multipart(data: Mapping[str, Any], files: Mapping[str, tuple[str, bytes, str]]) -> Body:
-    """``multipart/form-data`` (RFC 7578), names escaped as the HTML standard says."""
+def multipart(data: Mapping[str, Any], files: Iterable[tuple[str, tuple[str, bytes, str]]]) -> Body:
+    """``multipart/form-data`` (RFC 7578), names escaped as the HTML standard says.
+
+    ``files`` are pairs of a field's name, which may come several times, and the file: its name, content, media type.
+    """
     boundary = f"treadle-{os.urandom(16).hex()}"
     parts: list[bytes] = []
     for name, value in form_pairs(data):
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quote(name)}"\r\n\r\n'
         parts += [head.encode(), value.encode(), b"\r\n"]
-    for name, (filename, content, media_type) in files.items():
+    for name, (filename, content, media_type) in files:
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="{_quote(name)}"; filename="{_quote(filename)}"\r\n'
             f"Content-Type: {_one_line(media_type) or 'application/octet-stream'}\r\n\r\n"
