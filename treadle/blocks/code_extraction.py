@@ -1,0 +1,123 @@
+"""Taking fenced code blocks out of what a model wrote."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from treadle.sdk.block import Example, Stream, Work, block
+from treadle.sdk.context import Context
+from treadle.sdk.pins import Inputs, Outputs, pin
+
+# Names after the opening fence, by output pin; code goes out in this order.
+_NAMES: dict[str, tuple[str, ...]] = {
+    "html": ("html", "htm"),
+    "css": ("css",),
+    "javascript": ("javascript", "js"),
+    "python": ("python", "py"),
+    "sql": ("sql",),
+    "java": ("java",),
+    "cpp": ("cpp",),
+    "csharp": ("csharp", "c#", "cs"),
+    "json_code": ("json",),
+    "bash": ("bash", "shell", "sh"),
+    "php": ("php",),
+    "ruby": ("ruby", "rb"),
+    "yaml": ("yaml", "yml"),
+    "markdown": ("markdown", "md"),
+    "typescript": ("typescript", "ts"),
+    "xml": ("xml",),
+}
+_KNOWN = frozenset(name for names in _NAMES.values() for name in names)
+_FENCE = "```"
+_EMPTY_LINES = re.compile(r"\A(?:[ \t\r\f\v]*\n)+")
+_OPENING = re.compile(r"```([A-Za-z#]+)[ \t]*\r?\n")
+
+
+@dataclass(frozen=True, slots=True)
+class FencedCode:
+    """One code block: its language name as written, the code, and where it stands in the text, fences included."""
+
+    name: str
+    code: str
+    start: int
+    end: int
+
+
+def fenced_code(text: str) -> Iterator[FencedCode]:
+    """The code blocks with a known language name, in order, found in one pass over the text."""
+    place = 0
+    while opening := _OPENING.search(text, place):
+        name = opening[1].lower()
+        closing = text.find(_FENCE, opening.end()) if name in _KNOWN else -1
+        place = opening.end()
+        if closing >= 0:
+            place = closing + len(_FENCE)
+            yield FencedCode(name, _trimmed(text[opening.end() : closing]), opening.start(), place)
+
+
+def _trimmed(code: str) -> str:
+    """Without empty lines around it; the first line keeps its indentation."""
+    return _EMPTY_LINES.sub("", code.rstrip(), count=1)
+
+
+def _remaining(text: str, blocks: list[FencedCode]) -> str:
+    parts, place = [], 0
+    for each in blocks:
+        parts.append(text[place : each.start])
+        place = each.end
+    lines = [line for line in "".join([*parts, text[place:]]).split("\n") if line.strip()]
+    return "\n".join(lines).strip()
+
+
+class ExtractionInput(Inputs):
+    text: str = pin("Text with code between fences of three backticks and the name of the language.")
+
+
+class ExtractionOutput(Outputs):
+    html: str = pin("The HTML code.", title="HTML")
+    css: str = pin("The CSS code.", title="CSS")
+    javascript: str = pin("The JavaScript code.", title="JavaScript")
+    python: str = pin("The Python code.")
+    sql: str = pin("The SQL code.", title="SQL")
+    java: str = pin("The Java code.")
+    cpp: str = pin("The C++ code.", title="C++")
+    csharp: str = pin("The C# code.", title="C#")
+    json_code: str = pin("The JSON data.", title="JSON")
+    bash: str = pin("The shell commands.")
+    php: str = pin("The PHP code.", title="PHP")
+    ruby: str = pin("The Ruby code.")
+    yaml: str = pin("The YAML data.", title="YAML")
+    markdown: str = pin("The Markdown text.")
+    typescript: str = pin("The TypeScript code.", title="TypeScript")
+    xml: str = pin("The XML data.", title="XML")
+    remaining_text: str = pin("The text around the code.")
+
+
+@block(
+    id="d3a7d896-3b78-4f44-8b4b-48fbf4f0bcd8",
+    name="CodeExtractionBlock",
+    outputs=ExtractionOutput,
+    categories=("TEXT",),
+    work=Work.PURE,
+    short=True,
+    examples=(
+        Example(
+            {"text": "Here:\n```python\nprint(1)\n```\nDone."},
+            [("python", "print(1)"), ("remaining_text", "Here:\nDone.")],
+        ),
+        Example({"text": "```js\na\n```\n```js\nb\n```"}, [("javascript", "a\n\nb")], title="Several blocks"),
+    ),
+)
+async def extract_code(inputs: ExtractionInput, ctx: Context) -> Stream:
+    """Take the code out of a text, sorted by language, and give the text around it."""
+    blocks = list(fenced_code(inputs.text))
+    for pin_name, names in _NAMES.items():
+        code = [each.code for name in names for each in blocks if each.name == name and each.code]
+        if code:
+            yield pin_name, "\n\n".join(code)
+    remaining = _remaining(inputs.text, blocks)
+    if remaining:
+        yield "remaining_text", remaining
+
+
+BLOCKS = (extract_code,)
