@@ -4,6 +4,7 @@ One PostgreSQL runs for each test process; each test that asks gets a fresh copy
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
@@ -19,8 +20,8 @@ import pytest
 from treadle.base.config import Settings, load_settings
 from treadle.base.database import DatabaseUrls, embedded_urls
 from treadle.base.migrations import migrate
-from treadle.base.postgres import SUPERUSER, EmbeddedPostgres
-from treadle.base.roles import DATABASE, prepare_embedded
+from treadle.base.postgres import EmbeddedPostgres
+from treadle.base.roles import DATABASE, EXTENSIONS, OWNER, SUPERUSER, prepare_embedded, superuser_address
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 """Reference facts (exported agents, recorded vectors) that lie beside a checkout on some machines."""
@@ -74,11 +75,30 @@ def database_server() -> Iterator[EmbeddedPostgres]:
 @pytest.fixture
 async def database(database_server: EmbeddedPostgres) -> AsyncIterator[DatabaseUrls]:
     """A fresh, migrated, empty database of this test's own."""
+    async with _own_database(database_server, DATABASE) as urls:
+        yield urls
+
+
+@pytest.fixture
+async def unmigrated_database(database_server: EmbeddedPostgres) -> AsyncIterator[DatabaseUrls]:
+    """A fresh database with the extensions and nothing else."""
+    async with _own_database(database_server, "template0") as urls:
+        connection = await asyncpg.connect(superuser_address(urls.owner))
+        try:
+            for extension in EXTENSIONS:
+                await connection.execute(f"CREATE EXTENSION {extension}")
+        finally:
+            await connection.close()
+        yield urls
+
+
+@contextlib.asynccontextmanager
+async def _own_database(server: EmbeddedPostgres, template: str) -> AsyncIterator[DatabaseUrls]:
     name = f"test_{uuid4().hex}"
-    admin = await asyncpg.connect(database_server.dsn(SUPERUSER, "postgres"))
+    admin = await asyncpg.connect(server.dsn(SUPERUSER, "postgres"))
     try:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE} OWNER treadle_owner STRATEGY FILE_COPY")
-        yield embedded_urls(database_server, name)
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER} STRATEGY FILE_COPY")
+        yield embedded_urls(server, name)
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await admin.close()

@@ -69,8 +69,9 @@ def test_a_wrong_setting_is_named_with_its_value_and_the_fix(
     assert variable in raised.value.fix
 
 
-def test_a_wrong_database_address_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "mysql://me:hunter2hunter2@host/db")
+@pytest.mark.parametrize("form", ["mysql://me:{}@host/db", "postgresql://me:{}@[host/db", "postgres://me:{}@host:x/db"])
+def test_a_wrong_database_address_is_not_repeated(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", form.format("hunter2hunter2"))
     with pytest.raises(ConfigurationError) as raised:
         load_settings()
     assert "DATABASE_URL" in raised.value.message

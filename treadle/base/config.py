@@ -4,9 +4,10 @@ import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from treadle.base.errors import ConfigurationError
@@ -110,8 +111,8 @@ class Settings(BaseSettings):
 
     @field_validator("database_url", "database_engine_url", "database_api_url")
     @classmethod
-    def _postgres_address(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        if value.get_secret_value() and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+    def _postgres_address(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not _is_postgres_address(value.get_secret_value()):
             raise ValueError("it must look like postgresql://user:password@host:5432/database")
         return value
 
@@ -152,6 +153,14 @@ def _first_problem(error: ValidationError) -> ConfigurationError:
         f"The setting {variable} has the value {shown}, which cannot be used: {reason}.",
         fix=f"Correct {variable} in the environment or in the file .env; .env.default describes it.",
     )
+
+
+def _is_postgres_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("postgresql", "postgres") and (parts.port or 1) > 0
+    except ValueError:
+        return False
 
 
 def _checked_place(place: str) -> str:

@@ -13,7 +13,7 @@ import asyncpg
 
 from treadle.base.config import Settings
 from treadle.base.errors import ConfigurationError
-from treadle.base.roles import API, DATABASE, ENGINE, OWNER, prepare_embedded
+from treadle.base.roles import API, DATABASE, ENGINE, OWNER, SUPERUSER, prepare_embedded
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -54,7 +54,7 @@ async def running_database(settings: Settings) -> AsyncIterator[DatabaseUrls]:
     server = _embedded(settings)
     await asyncio.to_thread(server.start)
     try:
-        await prepare_embedded(server.dsn("postgres", "postgres"), server.dsn("postgres", DATABASE))
+        await prepare_embedded(server.dsn(SUPERUSER, "postgres"), server.dsn(SUPERUSER, DATABASE))
         watch = asyncio.create_task(_keep_running(server), name="postgres-watch")
         try:
             yield embedded_urls(server)

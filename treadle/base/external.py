@@ -184,10 +184,7 @@ def scram_verifier(password: str, salt: bytes) -> str:
 
 
 def _password(dsn: str) -> str:
-    try:
-        return unquote(urlsplit(dsn).password or "")
-    except ValueError:
-        return ""
+    return unquote(urlsplit(dsn).password or "")
 
 
 def _place(dsn: str) -> str:

@@ -12,6 +12,7 @@ from treadle.base.config import Settings
 from treadle.base.database import DatabaseUrls, create_engine
 from treadle.base.errors import ConfigurationError
 from treadle.base.paths import ensure_folder, migrations_folder
+from treadle.base.roles import superuser_address
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -64,7 +65,7 @@ async def migrate(urls: DatabaseUrls, settings: Settings) -> bool:
         if stored > wanted:
             raise await _newer_database(guard, stored, wanted)
         if stored and settings.embedded_database:
-            await asyncio.to_thread(back_up, urls.owner, settings.home, stored)
+            await asyncio.to_thread(back_up, superuser_address(urls.owner), settings.home, stored)
         _log.info("Migrating the database from revision %s to %s", stored or "(empty)", wanted)
         await _upgrade(urls.owner)
         return True
@@ -73,9 +74,9 @@ async def migrate(urls: DatabaseUrls, settings: Settings) -> bool:
 
 
 def back_up(dsn: str, home: Path, revision: str) -> Path:
-    """Dump one embedded database into ``backups`` and drop all but the newest three; returns the file.
+    """Dump one embedded database, as its superuser, into ``backups`` of the data folder; returns the file.
 
-    Raises ConfigurationError when the dump fails, a full disk included.
+    The newest three are kept. Raises ConfigurationError when the dump fails, a full disk included.
     """
     from treadle.base.postgres_files import dump_database  # noqa: PLC0415 (Unix and the embedded server only)
 

@@ -31,8 +31,6 @@ from treadle.base.postgres_files import check_data_folder, create_cluster, expla
 PORT = 5432
 """Only a part of the socket's name: nothing listens on the network."""
 
-SUPERUSER = "postgres"
-
 _START_SECONDS = 120.0
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.005

@@ -5,6 +5,8 @@ See docs/decisions/database-roles.md.
 
 import asyncpg
 
+SUPERUSER = "postgres"
+"""Of the embedded server only: makes what follows, and backups."""
 OWNER = "treadle_owner"
 ENGINE = "treadle_engine"
 API = "treadle_api"
@@ -31,6 +33,11 @@ async def prepare_embedded(superuser_dsn: str, treadle_dsn: str) -> None:
         await _make_extensions(treadle_dsn)
     finally:
         await connection.close()
+
+
+def superuser_address(owner_dsn: str) -> str:
+    """The address of the embedded server's superuser for the same database."""
+    return owner_dsn.replace(f"//{OWNER}@", f"//{SUPERUSER}@")
 
 
 async def _make_roles(connection: asyncpg.Connection) -> None:
