@@ -109,7 +109,7 @@ class Agents(Protocol):
         """Start sub-agent number ``slot`` of this firing, or take it up again if it was started before a crash."""
         ...
 
-    def schemas(self, graph: GraphId, version: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    async def schemas(self, graph: GraphId, version: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
         """The agent's input and output JSON Schemas."""
         ...
 
@@ -198,6 +198,10 @@ class Context:
     """The person's IANA time zone."""
     safe_mode: bool = True
     """Human-review blocks ask; when false they pass the data on."""
+    ask_before_sensitive: bool = False
+    """Blocks marked as sensitive wait for a person's approval before they run."""
+    auto_approve: bool = False
+    """A person approved this node's reviews for the rest of the run."""
     emitted: int = 0
     """How many outputs of this firing are already recorded: a resumable stream goes on after them."""
     decision: Decision | None = None
@@ -219,6 +223,8 @@ class Context:
         """The person's decision on ``payload``; until there is one, ends the attempt and waits durably."""
         if self.decision is not None:
             return self.decision
+        if self.auto_approve:
+            return Decision(data=payload)
         raise Suspend("review", {"data": payload, "message": message, "editable": editable})
 
     def wait_until(self, moment: datetime, payload: Any = None) -> None:

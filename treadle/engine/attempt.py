@@ -1,0 +1,136 @@
+"""The one function that runs a block, and the policy around it. There is no other way to run one."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from treadle.base.ids import WorkspaceId
+from treadle.engine.ports import Services, Settlement
+from treadle.engine.run import NodeSpec
+from treadle.kernel.normal import SCALARS, NotData, normal
+from treadle.sdk.block import Block, Emission
+from treadle.sdk.context import Context, Suspend
+from treadle.sdk.errors import BlockError, RetryLater
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How an attempt ended."""
+
+    outputs: list[Emission] = field(default_factory=list)
+    """What was sent and not yet passed on."""
+    error: str = ""
+    passing: bool = False
+    """The failure may pass: it is worth trying again."""
+    retry_after: float | None = None
+    suspended: Suspend | None = None
+    settlement: Settlement = Settlement()
+
+
+def run_inline(spec: NodeSpec, block: Block, inputs: Mapping[str, Any], context: Context) -> Outcome:
+    """Run a block that declared itself short, here and now, without a task.
+
+    The generator is driven by hand: it may not wait for anything.
+    """
+    outcome = Outcome()
+    outputs = outcome.outputs
+    try:
+        stream = cast("AsyncGenerator[Emission, None]", block.run(block.reader.read(inputs), context))
+        while True:
+            try:
+                stream.asend(None).send(None)
+            except StopIteration as sent:
+                outputs.append(checked(spec, sent.value))
+            else:
+                outcome.error = (
+                    f"The block {block.title} says that it is short, but it waits. This is a fault of the block."
+                )
+                break
+    except StopAsyncIteration:
+        pass
+    except Exception as error:  # noqa: BLE001 (a block is foreign code: whatever it raises is the failure of its node)
+        note_failure(outcome, error, spec)
+    return outcome
+
+
+async def run_attempt(
+    spec: NodeSpec,
+    inputs: Mapping[str, Any],
+    context: Context,
+    services: Services,
+    workspace: WorkspaceId,
+    held: int,
+    emit: Callable[[Emission], None] | None = None,
+) -> Outcome:
+    """Run one attempt of a firing in the current task, within the node's time limit.
+
+    ``emit`` is given each output of a streaming block as it is made; other blocks' outputs are in the outcome.
+    """
+    block = spec.block
+    outcome = Outcome()
+    if block is None or spec.refusal:
+        outcome.error = spec.refusal
+        return outcome
+    skip = context.emitted if block.streaming and not block.resumable else 0
+    try:
+        async with asyncio.timeout(spec.node.policy.timeout):
+            context.credentials = await services.credentials.credentials_for(workspace, block, inputs)
+            ask_if_sensitive(block, inputs, context)
+            async for emission in block.run(block.reader.read(inputs), context):
+                sent = checked(spec, emission)
+                if skip:
+                    skip -= 1
+                elif emit is None:
+                    outcome.outputs.append(sent)
+                else:
+                    emit(sent)
+    except Suspend as wish:
+        outcome.suspended = wish
+    except TimeoutError:
+        outcome.error = f"Took longer than its limit of {spec.node.policy.timeout:g} seconds."
+        outcome.passing = True
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:  # noqa: BLE001 (a block is foreign code: whatever it raises is the failure of its node)
+        note_failure(outcome, error, spec)
+    outcome.settlement = services.charges.settle(workspace, block, held, context.usage, bool(outcome.error))
+    return outcome
+
+
+def ask_if_sensitive(block: Block, inputs: Mapping[str, Any], context: Context) -> None:
+    """In safe mode a sensitive action waits for a person's word. Raises ``Suspend``, or ``BlockError`` on a no."""
+    if block.sensitive and context.ask_before_sensitive:
+        decision = context.review(dict(inputs), message=f"{block.title} asks for your approval.", editable=False)
+        if not decision.approved:
+            raise BlockError(f"Not approved. {decision.message}".strip())
+
+
+def checked(spec: NodeSpec, emission: Emission) -> Emission:
+    """The emission as plain data. Raises ``BlockError`` when it is no data, or was sent on ``error``."""
+    pin, value = emission
+    if pin == "error":
+        raise BlockError(str(value))
+    if type(value) in SCALARS:
+        return emission
+    try:
+        plain = normal(value)
+    except NotData as error:
+        raise BlockError(f"Sent {error} on its pin {pin!r}, which has no JSON form.") from error
+    return emission if plain is value else (pin, plain)
+
+
+def note_failure(outcome: Outcome, error: Exception, spec: NodeSpec) -> None:
+    """Say in the outcome what went wrong."""
+    if isinstance(error, BlockError):
+        outcome.error = str(error) or type(error).__name__
+        outcome.passing = isinstance(error, RetryLater)
+        outcome.retry_after = error.retry_after if isinstance(error, RetryLater) else None
+        return
+    _log.warning(
+        "a block failed unexpectedly", extra={"block": spec.node.block_id, "node": spec.node.id}, exc_info=error
+    )
+    outcome.error = f"{type(error).__name__}: {error}"

@@ -1,0 +1,205 @@
+"""What a running block is given: its context, and the doors to sub-agents and tools."""
+
+import asyncio
+import builtins
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from treadle.base.errors import TreadleError
+from treadle.base.ids import ExecutionId, GraphId, uuid7
+from treadle.engine.run import NodeSpec, Run
+from treadle.kernel.dynamic_pins import base_name
+from treadle.kernel.firing import Firing
+from treadle.kernel.plan import PlanNode
+from treadle.sdk.context import AgentRun, Context, Decision, Tool
+from treadle.sdk.errors import BlockError
+
+if TYPE_CHECKING:
+    from treadle.engine.root import Root
+
+
+def make_context(root: "Root", run: Run, firing: Firing, spec: NodeSpec) -> Context:
+    """The context of one attempt."""
+    services = root.services
+    decision = firing.decision
+    return Context(
+        workspace=root.workspace,
+        graph=run.plan.graph_id,
+        graph_version=run.plan.graph_version,
+        execution=run.id,
+        node=spec.node.id,
+        firing=firing.number,
+        attempt=firing.attempt,
+        clock=services.clock,
+        http=services.doors.http,
+        storage=services.doors.storage(root.workspace, run.plan.graph_id),
+        files=services.doors.files(root.workspace, run.id),
+        compute=services.doors.compute,
+        agents=SubAgents(root, run, firing),
+        tools=NodeTools(root, run, firing, spec),
+        timezone=run.settings.get("timezone", "UTC"),
+        safe_mode=run.settings.get("safe_mode", True),
+        ask_before_sensitive=run.settings.get("ask_before_sensitive", False),
+        auto_approve=firing.node in run.machine.approved,
+        emitted=firing.emitted,
+        decision=None if decision is None else _decision(decision),
+        resume=firing.payload,
+        on_progress=partial(services.doors.progress, run.id, spec.node.id, firing.number),
+        sleep=asyncio.sleep,
+    )
+
+
+def _decision(decided: Mapping[str, Any]) -> Decision:
+    return Decision(bool(decided.get("approved", True)), decided.get("data"), str(decided.get("message") or ""))
+
+
+class SubAgents:
+    """Starts sub-agents of one firing. A sub-agent that was started before a crash is taken up again."""
+
+    def __init__(self, root: "Root", run: Run, firing: Firing) -> None:
+        self._root = root
+        self._run = run
+        self._firing = firing
+
+    async def start(self, graph: GraphId, version: int | None, inputs: Mapping[str, Any], *, slot: int = 0) -> AgentRun:
+        key = (self._firing.number, slot)
+        child = self._run.children.get(key)
+        if child is None:
+            child = await self._begin(graph, version, inputs, slot)
+        return SubAgentRun(self._root, child)
+
+    async def _begin(self, graph: GraphId, version: int | None, inputs: Mapping[str, Any], slot: int) -> Run:
+        root, limits = self._root, self._root.services.limits
+        if self._run.depth + 1 > limits.depth:
+            raise BlockError(
+                f"Sub-agents are nested deeper than {limits.depth} levels.", fix="Does an agent call itself?"
+            )
+        try:
+            plan = await root.services.agents.plan(root.workspace, graph, version)
+            bound = root.services.agents.bind(plan, inputs)
+        except TreadleError as error:
+            raise BlockError(f"The sub-agent {graph} cannot start: {error.message}", fix=error.fix) from error
+        parent = (self._run, self._firing.number, slot)
+        child = Run(ExecutionId(uuid7()), plan, root.services, parent=parent, settings=self._run.settings)
+        root.adopt(child, bound)
+        return child
+
+    async def schemas(self, graph: GraphId, version: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        return await self._root.services.agents.schemas(self._root.workspace, graph, version)
+
+
+class SubAgentRun:
+    """A sub-agent as the block that started it sees it."""
+
+    def __init__(self, root: "Root", child: Run) -> None:
+        self._root = root
+        self._child = child
+        self._changed: asyncio.Future[None] | None = None
+
+    @property
+    def execution(self) -> ExecutionId:
+        return self._child.id
+
+    async def outputs(self) -> AsyncIterator[tuple[str, Any]]:
+        child, sent = self._child, 0
+        child.listener = self._on_change
+        while True:
+            while sent < len(child.machine.outputs):
+                yield child.machine.outputs[sent]
+                sent += 1
+            if child.closed is not None:
+                status, error = child.closed
+                if status != "COMPLETED":
+                    raise BlockError(f"The sub-agent {child.plan.name or child.plan.graph_id} failed: {error}")
+                return
+            await self._wait()
+
+    async def _wait(self) -> None:
+        self._changed = asyncio.get_running_loop().create_future()
+        self._root.await_inside()
+        try:
+            await self._changed
+        except asyncio.CancelledError:
+            if not self._changed.done() or self._changed.cancelled():
+                self._root.awaiting -= 1
+            raise
+        finally:
+            self._changed = None
+
+    def _on_change(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._root.awaiting -= 1
+            self._changed.set_result(None)
+
+
+class NodeTools:
+    """The tools of one firing: the nodes that its node's ``tools`` pin is linked to."""
+
+    def __init__(self, root: "Root", run: Run, firing: Firing, spec: NodeSpec) -> None:
+        self._root = root
+        self._run = run
+        self._firing = firing
+        self._spec = spec
+
+    def list(self) -> Sequence[Tool]:
+        plan = self._run.plan
+        return [
+            _tool(plan.nodes[routes[0].sink], [route.pin for route in routes], self._run.specs[routes[0].sink])
+            for routes in self._spec.node.tools.values()
+        ]
+
+    async def call(self, tool: Tool, arguments: Mapping[str, Any], *, slot: int) -> "builtins.list[tuple[str, Any]]":
+        root, run, machine = self._root, self._run, self._run.machine
+        number = machine.tool_calls.get((self._firing.number, slot))
+        if number is None:
+            inputs = {tool.pins[name]: value for name, value in arguments.items() if name in tool.pins}
+            number = root.call_tool(run, self._firing, slot, run.plan.index(tool.node), inputs)
+        if number not in machine.tool_results:
+            await self._wait(number)
+        return machine.tool_results[number]
+
+    async def _wait(self, number: int) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._run.tool_waiters[number] = waiter
+        self._root.await_inside()
+        try:
+            await waiter
+        finally:
+            self._root.awaiting -= 1
+
+
+def _tool(node: PlanNode, pins: list[str], spec: NodeSpec) -> Tool:
+    """The node as a function: its linked pins are the parameters."""
+    block = spec.block
+    schema: Mapping[str, Any] = block.input_schema if block else {}
+    described = str(node.constants.get("description") or (block.description if block else ""))
+    title = node.title or (block.title if block else node.id)
+    if node.kind == "Agent":
+        schema = node.constants.get("input_schema") or {}
+        title = node.title or str(node.constants.get("agent_name") or title)
+    properties = schema.get("properties", {})
+    names = {re.sub(r"[^a-zA-Z0-9_-]", "_", pin): pin for pin in pins}
+    required = [name for name, pin in names.items() if base_name(pin) in schema.get("required", ())]
+    parameters: dict[str, Any] = {
+        "type": "object",
+        "properties": {name: _parameter(properties, pin) for name, pin in names.items()},
+        "required": required,
+    }
+    if "$defs" in schema:
+        parameters["$defs"] = schema["$defs"]
+    return Tool(
+        node=node.id,
+        name=re.sub(r"[^a-zA-Z0-9_-]", "_", title).lower()[:64],
+        description=described,
+        parameters=parameters,
+        pins=names,
+    )
+
+
+def _parameter(properties: Mapping[str, Any], pin: str) -> dict[str, Any]:
+    if pin in properties:
+        return dict(properties[pin])
+    described = properties.get(base_name(pin), {}).get("description", "")
+    return {"description": f"{pin}. {described}".strip()}

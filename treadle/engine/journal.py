@@ -1,0 +1,255 @@
+"""The journal's writer: one per process, group commit.
+
+Whatever all executions have recorded since the last commit goes to PostgreSQL in one call of ``journal_write_v1``: one
+round trip, one transaction, one wait for the disk. While it runs, the next batch gathers.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import asyncpg
+import msgspec
+
+from treadle.base.ids import ExecutionId, WorkerId, WorkspaceId
+from treadle.kernel.records import Record, encode_records
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+ROWS_OF = 2_000
+"""Records that one journal row carries at most."""
+HIGH_WATER = 50_000
+"""Records of one root that may wait for the disk before its pure firings pause."""
+
+_WRITE = "SELECT journal_write_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+_log = logging.getLogger(__name__)
+
+
+class Recorded(Protocol):
+    """One execution as the journal sees it."""
+
+    id: ExecutionId
+    seq: int
+    """Sequence number of the last record handed to the journal."""
+    pending: list[Record]
+
+
+class Owner(Protocol):
+    """A root as the journal sees it: what is fenced, and told how its writes went."""
+
+    id: ExecutionId
+    workspace: WorkspaceId
+    epoch: int
+    stored_bytes: int
+
+    def lost(self) -> None:
+        """Another worker holds the root: nothing that this process does for it counts any more."""
+        ...
+
+
+class Batch:
+    """What one root has to write."""
+
+    __slots__ = ("before", "callbacks", "changed", "charges", "created", "folded", "records", "reviews", "runs")
+
+    def __init__(self) -> None:
+        self.runs: dict[Recorded, None] = {}
+        self.created: list[dict[str, Any]] = []
+        self.changed: dict[ExecutionId, dict[str, Any]] = {}
+        self.folded: list[int] = []
+        self.reviews: list[dict[str, Any]] = []
+        self.charges: list[dict[str, Any]] = []
+        self.callbacks: list[Callable[[], None]] = []
+        """Called once the batch is durable; not when the lease is lost."""
+        self.before: list[Awaitable[None]] = []
+        """What must be durable before the records are: large values that they refer to."""
+        self.records = 0
+
+
+class _Rows:
+    """The arguments of one write."""
+
+    def __init__(self) -> None:
+        self.created: list[dict[str, Any]] = []
+        self.roots: list[UUID] = []
+        self.executions: list[UUID] = []
+        self.workspaces: list[UUID] = []
+        self.epochs: list[int] = []
+        self.seqs: list[int] = []
+        self.counts: list[int] = []
+        self.bodies: list[bytes] = []
+        self.changed: list[dict[str, Any]] = []
+        self.folded: list[int] = []
+        self.reviews: list[dict[str, Any]] = []
+        self.charges: list[dict[str, Any]] = []
+
+    def arguments(self, worker: WorkerId) -> tuple[Any, ...]:
+        return (
+            worker,
+            _json(self.created),
+            self.roots,
+            self.executions,
+            self.workspaces,
+            self.epochs,
+            self.seqs,
+            self.counts,
+            self.bodies,
+            _json(self.changed),
+            self.folded,
+            _json(self.reviews),
+            _json(self.charges),
+        )
+
+
+class Journal:
+    """Gathers records and writes them, in the order in which they were given.
+
+    ``on_broken`` is called when the database went away in the middle of a write: whether it was kept is then unknown,
+    so every root of this process counts as lost, and is claimed again.
+    """
+
+    def __init__(self, connection: asyncpg.Connection, worker: WorkerId, on_broken: Callable[[], None]) -> None:
+        self._connection = connection
+        self._worker = worker
+        self._on_broken = on_broken
+        self._batches: dict[Owner, Batch] = {}
+        self._wake = asyncio.Event()
+        self._committed: asyncio.Future[None] | None = None
+        self._writing = False
+        self._task: asyncio.Task[None] | None = None
+        self.commits = 0
+
+    def start(self) -> None:
+        """Begin to write, until ``close``."""
+        self._task = asyncio.get_running_loop().create_task(self._write_for_ever(), name="journal")
+
+    async def close(self) -> None:
+        """Write what is left, and stop."""
+        await self.flushed()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def flushed(self) -> None:
+        """Wait until everything given so far is written, or lost."""
+        while (self._batches or self._writing) and self._task is not None and not self._task.done():
+            if self._committed is None:
+                self._committed = asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._committed, self._task), return_when=asyncio.FIRST_COMPLETED)
+
+    def batch(self, owner: Owner) -> Batch:
+        """What ``owner`` will write next; whatever is added to it shares one commit."""
+        batch = self._batches.get(owner)
+        if batch is None:
+            batch = self._batches[owner] = Batch()
+            self._wake.set()
+        return batch
+
+    def forget(self, owner: Owner) -> None:
+        """Drop what ``owner`` has not written: it has lost its lease."""
+        self._batches.pop(owner, None)
+
+    async def _write_for_ever(self) -> None:
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(0)  # whatever else is ready to run now may still join this commit
+            self._wake.clear()
+            batches, self._batches = self._batches, {}
+            if batches:
+                self._writing = True
+                try:
+                    await self._commit(batches)
+                except (
+                    OSError,
+                    asyncpg.PostgresConnectionError,
+                    asyncpg.InterfaceError,
+                    asyncpg.OperatorInterventionError,
+                ):
+                    _log.warning("the database went away during a journal write", exc_info=True)
+                    self._on_broken()
+                    return
+                finally:
+                    self._writing = False
+                    if self._committed is not None:
+                        self._committed.set_result(None)
+                        self._committed = None
+
+    async def _commit(self, batches: dict[Owner, Batch]) -> None:
+        for batch in batches.values():
+            if batch.before:
+                await asyncio.gather(*batch.before)
+        held = await self._write(_rows(list(batches.items())), batches)
+        for owner, batch in batches.items():
+            if owner.id in held:
+                for callback in batch.callbacks:
+                    callback()
+            else:
+                owner.lost()
+
+    async def _write(self, rows: _Rows, batches: dict[Owner, Batch]) -> set["UUID"]:
+        try:
+            self.commits += 1
+            return set(await self._connection.fetchval(_WRITE, *rows.arguments(self._worker)))
+        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            if len(batches) == 1:
+                owner = next(iter(batches))
+                _log.error("a journal write was refused", extra={"root": str(owner.id), "error": str(error)})
+                return set()
+            return await self._write_halves(rows, batches)
+
+    async def _write_halves(self, rows: _Rows, batches: dict[Owner, Batch]) -> set["UUID"]:
+        """One bad record never fails the runs that share its batch: split until it stands alone."""
+        owners = list(batches)
+        held: set[UUID] = set()
+        for half in (owners[: len(owners) // 2], owners[len(owners) // 2 :]):
+            ids = {owner.id for owner in half}
+            held |= await self._write(_only(rows, ids), {owner: batches[owner] for owner in half})
+        return held
+
+
+def _rows(batches: list[tuple[Owner, Batch]]) -> _Rows:
+    rows = _Rows()
+    for owner, batch in batches:
+        rows.created.extend(batch.created)
+        rows.changed.extend(batch.changed.values())
+        rows.folded.extend(batch.folded)
+        rows.reviews.extend(batch.reviews)
+        rows.charges.extend(batch.charges)
+        for run in batch.runs:
+            _add_records(rows, owner, run)
+    return rows
+
+
+def _add_records(rows: _Rows, owner: Owner, run: Recorded) -> None:
+    pending, run.pending = run.pending, []
+    first = run.seq - len(pending) + 1
+    for offset in range(0, len(pending), ROWS_OF):
+        part = pending[offset : offset + ROWS_OF]
+        body = encode_records(part)
+        owner.stored_bytes += len(body)
+        rows.roots.append(owner.id)
+        rows.executions.append(run.id)
+        rows.workspaces.append(owner.workspace)
+        rows.epochs.append(owner.epoch)
+        rows.seqs.append(first + offset)
+        rows.counts.append(len(part))
+        rows.bodies.append(body)
+
+
+def _only(rows: _Rows, ids: "set[ExecutionId]") -> _Rows:
+    part = _Rows()
+    wanted = {str(each) for each in ids}
+    for name in ("created", "changed", "reviews", "charges"):
+        setattr(part, name, [row for row in getattr(rows, name) if str(row["root_id"]) in wanted])
+    for index, root in enumerate(rows.roots):
+        if root in ids:
+            for name in ("roots", "executions", "workspaces", "epochs", "seqs", "counts", "bodies"):
+                getattr(part, name).append(getattr(rows, name)[index])
+    part.folded = rows.folded
+    return part
+
+
+def _json(rows: list[dict[str, Any]]) -> str | None:
+    return msgspec.json.encode(rows).decode() if rows else None

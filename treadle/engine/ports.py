@@ -1,0 +1,144 @@
+"""What the engine needs from the rest of the platform. ``treadle.main`` wires implementations to these ports."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from treadle.base.clock import Clock
+from treadle.base.ids import ExecutionId, GraphId, NodeId, WorkspaceId
+from treadle.kernel.plan import Plan, PlanNode
+from treadle.sdk.block import Block
+from treadle.sdk.context import Compute, Files, Http, Storage, Usage
+from treadle.sdk.credentials import Credentials
+from treadle.sdk.registry import Registry
+
+
+class CredentialsSource(Protocol):
+    """Turns the reference on a credentials pin into the secret, for the time of one attempt."""
+
+    async def credentials_for(
+        self, workspace: WorkspaceId, block: Block, inputs: Mapping[str, Any]
+    ) -> dict[str, Credentials]:
+        """Resolved credentials by pin name. Raises ``CredentialsNeeded`` when a required one is missing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What one attempt cost, in credits. Usage above the hold is written off, and reported."""
+
+    amount: int = 0
+    written_off: int = 0
+
+
+class Charges(Protocol):
+    """What firings cost. The rows are written by the journal, in the commit of the firing's own record."""
+
+    def hold(self, workspace: WorkspaceId, block: Block, inputs: Mapping[str, Any]) -> int:
+        """Credits to reserve before an attempt; written with its start. Raises ``BlockError`` to refuse it."""
+        ...
+
+    def settle(self, workspace: WorkspaceId, block: Block, held: int, usage: Usage, failed: bool) -> Settlement:
+        """What the attempt really cost; written with its end."""
+        ...
+
+
+class Blobs(Protocol):
+    """Large values, kept once per workspace by the hash of their content."""
+
+    async def put(self, workspace: WorkspaceId, digest: str, content: bytes) -> None:
+        """Keep the content; durable when this returns. Putting the same content again changes nothing."""
+        ...
+
+    async def get(self, workspace: WorkspaceId, digest: str) -> bytes:
+        """The content. Raises ``NotFound``."""
+        ...
+
+
+class Bell(Protocol):
+    """Tells workers that there is something to look at. It may ring too often, and may be lost: the database is true."""
+
+    def ring(self, topic: str) -> None:
+        """``queue``: something is queued; otherwise a root's id: its inbox has something new."""
+        ...
+
+
+class Agents(Protocol):
+    """Finds the plans of sub-agents."""
+
+    async def plan(self, workspace: WorkspaceId, graph: GraphId, version: int | None) -> Plan:
+        """The plan of that version, or of the newest. Raises ``NotFound``."""
+        ...
+
+    async def schemas(
+        self, workspace: WorkspaceId, graph: GraphId, version: int | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Input and output JSON Schema of the agent."""
+        ...
+
+    def bind(self, plan: Plan, inputs: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+        """What each starting node of the plan is given. Raises ``InputRefused`` naming the missing input."""
+        ...
+
+
+class Doors(Protocol):
+    """The doors to the outside that a block is given, made for its execution."""
+
+    http: Http
+    compute: Compute
+
+    def storage(self, workspace: WorkspaceId, graph: GraphId) -> Storage: ...
+    def files(self, workspace: WorkspaceId, execution: ExecutionId) -> Files: ...
+    def close_files(self, execution: ExecutionId) -> None:
+        """The execution is over: its scratch folder goes."""
+        ...
+
+    def progress(self, execution: ExecutionId, node: NodeId, firing: int, text: str) -> None:
+        """Live text (token deltas): shown, neither numbered nor recorded."""
+        ...
+
+
+class FreeOfCharge:
+    """Blocks cost nothing: an install without credits."""
+
+    def hold(self, workspace: WorkspaceId, block: Block, inputs: Mapping[str, Any]) -> int:
+        return 0
+
+    def settle(self, workspace: WorkspaceId, block: Block, held: int, usage: Usage, failed: bool) -> Settlement:
+        return Settlement()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Budgets of one root with all its descendants, and how much it may do at once."""
+
+    firings: int = 1_000_000
+    depth: int = 20
+    wall_seconds: float = 30 * 86_400.0
+    stored_bytes: int = 10_000_000_000
+    credits: int = 1_000_000_000
+    concurrent_firings: int = 1_000
+    """Firings of one root that may be running at once, outside the engine's own loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that running a block takes."""
+
+    registry: Registry
+    clock: Clock
+    doors: Doors
+    credentials: CredentialsSource
+    agents: Agents
+    blobs: Blobs
+    charges: Charges = field(default_factory=FreeOfCharge)
+    limits: Limits = Limits()
+
+
+def policy_refusal(block: Block | None, node: PlanNode) -> str:
+    """Why the node's block may not run here; empty when it may."""
+    if block is None:
+        return f"This install does not have the block {node.block_id} that node {node.id} uses."
+    if block.disabled:
+        return f"The block {block.title} is switched off here: {block.disabled}"
+    return ""

@@ -1,0 +1,511 @@
+"""A root execution with all its descendants while this worker holds it: the shell around their state machines.
+
+Pure, short firings run at once on the loop. Everything else runs in a task; an effect's task is made only when the
+whole journal of the root, its own start record included, is durable.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from treadle.base.ids import ExecutionId, WorkspaceId
+from treadle.engine.attempt import Outcome, run_attempt, run_inline
+from treadle.engine.doors import make_context
+from treadle.engine.journal import HIGH_WATER, Batch, Journal
+from treadle.engine.large import LargeValues
+from treadle.engine.ports import Services
+from treadle.engine.run import NodeSpec, Run
+from treadle.engine.summary import final_status, plain_json, summary_row
+from treadle.kernel.firing import Firing, Phase
+from treadle.kernel.records import FORMAT, Record
+from treadle.kernel.states import Status
+from treadle.sdk.block import Work
+from treadle.sdk.errors import BlockError
+
+SLICE_SECONDS = 0.004
+"""How long one root may keep the loop before others have their turn."""
+PARK_AFTER_MS = 1_000
+"""A run that can only wait is put to sleep, unless it would wake sooner than this."""
+
+
+class Root:
+    """Drives a tree of runs. ``on_over`` is called once, when nothing of it is left in this worker."""
+
+    def __init__(
+        self,
+        main: Run,
+        workspace: WorkspaceId,
+        epoch: int,
+        services: Services,
+        journal: Journal,
+        on_over: "Callable[[Root], None]",
+    ) -> None:
+        self.id = main.id
+        self.main = main
+        self.workspace = workspace
+        self.epoch = epoch
+        self.services = services
+        self.stored_bytes = 0
+        self.runs: dict[ExecutionId, Run] = {main.id: main}
+        self.active = 0
+        """Firings that were launched and have not ended."""
+        self.awaiting = 0
+        """Of those, how many only wait for a sub-agent or a tool."""
+        self.firings = 0
+        self.folded: set[int] = set()
+        """Inbox rows that are folded in, durable or about to be."""
+        self.over = False
+        self.on_lost: Callable[[], object] = lambda: None
+        self.large = LargeValues(workspace, services.blobs)
+        self._journal = journal
+        self._on_over = on_over
+        self._loop = asyncio.get_running_loop()
+        self._todo: deque[Run] = deque()
+        self._draining = False
+        self._drain_planned = False
+        self._waiting_room: deque[Callable[[], None]] = deque()
+        self._epoch_ms = int(services.clock.now().timestamp() * 1000) - int(services.clock.monotonic() * 1000)
+        self.started_ms = self.now_ms()
+
+    # ---- records ------------------------------------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970."""
+        return self._epoch_ms + int(self.services.clock.monotonic() * 1000)
+
+    def batch(self) -> Batch:
+        """What this root writes with the next commit."""
+        return self._journal.batch(self)
+
+    def record(self, run: Run, record: Record) -> None:
+        """Add a record to the run's journal."""
+        run.seq += 1
+        run.pending.append(record)
+        self._journal.batch(self).runs[run] = None
+
+    # ---- start --------------------------------------------------------------------------------------------------
+
+    def begin(self, run: Run, inputs: Mapping[int, Mapping[str, Any]], details: dict[str, Any]) -> None:
+        """The run's first record: its starting nodes fire."""
+        by_index = {str(node): self.large.recorded(dict(values), self.batch()) for node, values in inputs.items()}
+        self.record(run, ("begin", self.now_ms(), by_index, False, {**details, "format": FORMAT}))
+        run.machine.begin(inputs)
+        self.wake(run)
+
+    def hold(self) -> None:
+        """Nothing starts before ``release``."""
+        self._drain_planned = True
+
+    def release(self) -> None:
+        """What is ready may start."""
+        self._drain_again()
+        self.rest()
+
+    def adopt(self, child: Run, inputs: Mapping[int, Mapping[str, Any]]) -> None:
+        """A sub-agent begins: its row and first record share the next commit."""
+        assert child.parent is not None
+        run, firing, slot = child.parent
+        run.children[firing, slot] = child
+        self.runs[child.id] = child
+        self.batch().created.append(created_row(self, child, inputs))
+        self.begin(child, inputs, {"parent": [str(run.id), firing, slot]})
+
+    def call_tool(self, run: Run, caller: Firing, slot: int, node: int, inputs: dict[str, Any]) -> int:
+        """A running firing calls a node as a tool; the number of the tool's firing."""
+        self.record(run, ("tool", caller.number, slot, node, self.large.recorded(inputs, self.batch())))
+        firing = run.machine.called(caller.number, slot, node, inputs)
+        self.wake(run)
+        return firing.number
+
+    def await_inside(self) -> None:
+        """A running firing only waits for a sub-agent or a tool from now on."""
+        self.awaiting += 1
+        self._loop.call_soon(self.rest)
+
+    def wake(self, run: Run) -> None:
+        """Something of the run may be ready: start it now, so that an end and the starts it allows share a commit."""
+        if not run.queued and not self.over:
+            run.queued = True
+            self._todo.append(run)
+        if not self._draining and not self._drain_planned:
+            self._draining = True
+            try:
+                self._drain()
+            finally:
+                self._draining = False
+
+    def _drain_again(self) -> None:
+        self._drain_planned = False
+        if not self.over and self._todo:
+            self.wake(self._todo[0])
+
+    def _drain(self) -> None:
+        """Start what is ready: short firings at once, until the slice of time is over or the disk is far behind."""
+        clock = self.services.clock.monotonic
+        deadline = clock() + SLICE_SECONDS
+        while self._todo and not self.over:
+            run = self._todo[0]
+            ready = run.machine.ready
+            steps = 0
+            while ready and not self.over:
+                self._start(run, ready.popleft())
+                steps += 1
+                if not steps & 15 and (clock() > deadline or len(run.pending) > HIGH_WATER):
+                    self._resume_drain_later(run)
+                    return
+            if self.over:
+                return
+            self._todo.popleft()
+            run.queued = False
+            self.check(run)
+
+    def _resume_drain_later(self, run: Run) -> None:
+        self._drain_planned = True
+        if len(run.pending) > HIGH_WATER:
+            self.batch().callbacks.append(self._drain_again)
+        else:
+            self._loop.call_soon(self._drain_again)
+
+    def _start(self, run: Run, firing: Firing) -> None:
+        if firing.number not in run.machine.firings:
+            return
+        self.firings += 1
+        if self.firings > self.services.limits.firings:
+            self.stop(f"The run passed its budget of {self.services.limits.firings:,} firings.", Status.FAILED)
+            return
+        spec = run.specs[firing.node]
+        if spec.inline and spec.block is not None:
+            began = self.services.clock.monotonic()
+            context = spec.context or self._inline_context(run, firing, spec)
+            outcome = run_inline(spec, spec.block, {**spec.node.constants, **firing.values}, context)
+            self.end(run, firing, outcome, int((self.services.clock.monotonic() - began) * 1e6))
+        else:
+            self.launch(run, firing, spec)
+
+    def _inline_context(self, run: Run, firing: Firing, spec: NodeSpec) -> Any:
+        spec.context = make_context(self, run, firing, spec)
+        return spec.context
+
+    # ---- attempts -----------------------------------------------------------------------------------------------
+
+    def launch(self, run: Run, firing: Firing, spec: NodeSpec) -> None:
+        """Begin an attempt in a task of its own; for an effect, once its start is durable."""
+        self.active += 1
+        refusal = spec.refusal or self._restart_refusal(firing, spec)
+        if refusal:
+            self._conclude(run, firing, spec, Outcome(error=refusal), 0)
+            return
+        inputs = run.machine.inputs_of(firing)
+        held = 0
+        if spec.block is not None and spec.node.work == Work.EFFECT:
+            try:
+                held = self.services.charges.hold(self.workspace, spec.block, inputs)
+            except BlockError as error:
+                self._conclude(run, firing, spec, Outcome(error=error.message), 0)
+                return
+            self._record_start(run, firing, spec, inputs, held)
+            self.batch().callbacks.append(partial(self._enter, run, firing, spec, inputs, held))
+        else:
+            self._enter(run, firing, spec, inputs, held)
+
+    def _restart_refusal(self, firing: Firing, spec: NodeSpec) -> str:
+        """Why a firing whose start was durable and whose end was not may not run again after a crash."""
+        if not firing.begun:
+            return ""
+        if spec.node.policy.on_restart == "fail":
+            return "Its worker died while it ran, and the node says not to run again after that."
+        block = spec.block
+        if firing.emitted and block is not None and block.work is Work.EFFECT and not block.resumable:
+            return f"Its worker died after it had sent {firing.emitted} values; the block cannot go on from there."
+        return ""
+
+    def _record_start(self, run: Run, firing: Firing, spec: NodeSpec, inputs: dict[str, Any], held: int) -> None:
+        batch = self.batch()
+        shown = {pin: "***" if pin in spec.secrets else value for pin, value in inputs.items()}
+        recorded = self.large.recorded(shown, batch)
+        self.record(run, ("start", firing.number, firing.attempt, self.now_ms(), recorded))
+        run.machine.started(firing.number, firing.attempt)
+        if held:
+            batch.charges.append(self._charge_row(run, firing, "hold", held, 0))
+
+    def _enter(self, run: Run, firing: Firing, spec: NodeSpec, inputs: dict[str, Any], held: int) -> None:
+        """Run the attempt, when there is room for one more."""
+        if self.over or run.closed:
+            return
+        if len(run.tasks) >= self.services.limits.concurrent_firings:
+            self._waiting_room.append(partial(self._enter, run, firing, spec, inputs, held))
+            return
+        run.started[firing.number] = self.now_ms()
+        run.tasks[firing.number] = self._loop.create_task(self._attempt(run, firing, spec, inputs, held))
+
+    async def _attempt(self, run: Run, firing: Firing, spec: NodeSpec, inputs: dict[str, Any], held: int) -> None:
+        began = self.services.clock.monotonic()
+        context = make_context(self, run, firing, spec)
+        streams = spec.block is not None and spec.block.streaming
+        emit = partial(self._emit, run, firing) if streams else None
+        outcome = await run_attempt(spec, inputs, context, self.services, self.workspace, held, emit)
+        run.tasks.pop(firing.number, None)
+        if self.over or run.closed:
+            return
+        if held and outcome.suspended is None:
+            settled = outcome.settlement
+            self.batch().charges.append(self._charge_row(run, firing, "settle", settled.amount, settled.written_off))
+        microseconds = int((self.services.clock.monotonic() - began) * 1e6)
+        usage = context.usage
+        extra: dict[str, Any] = {}
+        if usage.calls or usage.input_tokens or usage.output_tokens or usage.cost_usd:
+            extra = {"tokens": usage.input_tokens + usage.output_tokens, "calls": usage.calls, "usd": usage.cost_usd}
+        if outcome.settlement.amount:
+            extra["cost"] = outcome.settlement.amount
+        self._conclude(run, firing, spec, outcome, microseconds, extra)
+        if self._waiting_room:
+            self._waiting_room.popleft()()
+
+    def _emit(self, run: Run, firing: Firing, emission: tuple[str, Any]) -> None:
+        """A streaming block sent a value: recorded, and on its way."""
+        if self.over or run.closed:
+            return
+        pin, value = emission
+        self.record(run, ("out", firing.number, pin, self.large.recorded_value(value, self.batch())))
+        run.machine.emitted(firing.number, pin, value)
+        self._grown(run)
+        self.wake(run)
+
+    def _conclude(
+        self,
+        run: Run,
+        firing: Firing,
+        spec: NodeSpec,
+        outcome: Outcome,
+        microseconds: int,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        self.active -= 1
+        if outcome.suspended is not None:
+            self._suspend(run, firing, spec, outcome)
+        elif outcome.error and self._may_retry(firing, spec, outcome):
+            self._retry(run, firing, spec, outcome)
+        else:
+            self.end(run, firing, outcome, microseconds, extra)
+        self.wake(run)
+
+    def _may_retry(self, firing: Firing, spec: NodeSpec, outcome: Outcome) -> bool:
+        policy = spec.node.policy.retry
+        streamed = firing.emitted > 0 and not (spec.block is not None and spec.block.resumable)
+        return firing.attempt < policy.attempts and (outcome.passing or policy.on == "any") and not streamed
+
+    def _retry(self, run: Run, firing: Firing, spec: NodeSpec, outcome: Outcome) -> None:
+        policy = spec.node.policy.retry
+        delay = min(policy.first_delay * 2 ** (firing.attempt - 1), policy.max_delay)
+        delay = max(delay, outcome.retry_after or 0.0)
+        due = self.now_ms() + int(delay * 1000)
+        self.record(run, ("retry", firing.number, firing.attempt, outcome.error, self.now_ms(), due))
+        run.machine.retrying(firing.number, firing.attempt, due)
+        self.set_timer(run, firing)
+
+    def _suspend(self, run: Run, firing: Firing, spec: NodeSpec, outcome: Outcome) -> None:
+        wish = outcome.suspended
+        assert wish is not None
+        due = int(wish.until.timestamp() * 1000) if wish.until else None
+        batch = self.batch()
+        payload = plain_json(wish.payload)
+        recorded = self.large.recorded_value(payload, batch)
+        self.record(run, ("wait", firing.number, wish.kind, recorded, self.now_ms(), due))
+        run.machine.suspended(firing.number, wish.kind, payload, due)
+        if wish.kind == "review":
+            batch.reviews.append(
+                {
+                    "root_id": self.id,
+                    "execution_id": run.id,
+                    "workspace_id": self.workspace,
+                    "firing": firing.number,
+                    "node_id": spec.node.id,
+                    "payload": payload,
+                }
+            )
+        else:
+            self.set_timer(run, firing)
+
+    def set_timer(self, run: Run, firing: Firing) -> None:
+        """Wake the firing when it is due, if this worker still holds it then."""
+        if firing.due is None:
+            return
+        delay = max(0.0, (firing.due - self.now_ms()) / 1000)
+        run.timers[firing.number] = self._loop.call_later(delay, self._due, run, firing)
+
+    def _due(self, run: Run, firing: Firing) -> None:
+        run.timers.pop(firing.number, None)
+        if self.over or firing.number not in run.machine.firings:
+            return
+        decision = None if firing.phase is Phase.RETRYING else {"approved": True}
+        self.resume(run, firing, decision)
+
+    def resume(self, run: Run, firing: Firing, decision: dict[str, Any] | None) -> None:
+        """What the firing waited for has come."""
+        if firing.phase not in (Phase.RETRYING, Phase.WAITING, Phase.REVIEW):
+            return
+        self.record(run, ("resume", firing.number, decision, self.now_ms()))
+        run.machine.resumed(firing.number, decision)
+        self.wake(run)
+
+    def end(
+        self, run: Run, firing: Firing, outcome: Outcome, microseconds: int, extra: dict[str, Any] | None = None
+    ) -> None:
+        """A firing is over."""
+        outputs = outcome.outputs
+        recorded = self.large.recorded_outputs(outputs, self._journal, self) if outputs else outputs
+        record: Record = ("end", firing.number, recorded, outcome.error, self.now_ms(), microseconds)
+        self.record(run, (*record, extra) if extra else record)
+        run.summary.ended(firing.node, outcome.error, microseconds, extra)
+        run.started.pop(firing.number, None)
+        run.machine.ended(firing.number, outputs, outcome.error or None)
+        if firing.caller is not None:
+            waiter = run.tool_waiters.pop(firing.number, None)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+        if run.listener is not None:
+            self._grown(run)
+
+    def _grown(self, run: Run) -> None:
+        if run.listener is not None:
+            run.listener()
+
+    def _charge_row(self, run: Run, firing: Firing, kind: str, amount: int, written_off: int) -> dict[str, Any]:
+        return {
+            "root_id": self.id,
+            "execution_id": run.id,
+            "firing": firing.number,
+            "attempt": firing.attempt,
+            "kind": kind,
+            "workspace_id": self.workspace,
+            "amount": amount,
+            "written_off": written_off,
+        }
+
+    # ---- rest and end -------------------------------------------------------------------------------------------
+
+    def check(self, run: Run) -> None:
+        """Close the run if it is over; put the root to sleep if nothing of it can go on by itself."""
+        if self.over or run.closed:
+            return
+        if run.machine.finished:
+            self._close(run, *final_status(run.machine))
+        elif self.stored_bytes > self.services.limits.stored_bytes:
+            self.stop(
+                f"The run passed its budget of {self.services.limits.stored_bytes:,} stored bytes.", Status.FAILED
+            )
+        else:
+            self.rest()
+
+    def rest(self) -> None:
+        """Put the root to sleep if all that is left waits for a time, a person or an event."""
+        if self.over or self._todo or self.active > self.awaiting:
+            return
+        blocked = [(run, firing) for run in self.open_runs() for firing in run.machine.blocked_firings()]
+        dues = [firing.due for _, firing in blocked if firing.due is not None]
+        if not blocked or (dues and min(dues) < self.now_ms() + PARK_AFTER_MS):
+            return
+        for run in self.open_runs():
+            phases = {firing.phase for each, firing in blocked if each is run or run is self.main}
+            if phases:
+                status = Status.REVIEW if Phase.REVIEW in phases else Status.WAITING
+                self._change(run, status, None, wake_ms=min(dues) if dues and run is self.main else None)
+        self._let_go()
+
+    def open_runs(self) -> Iterable[Run]:
+        """The runs of the tree that are not over."""
+        return [run for run in self.runs.values() if run.closed is None]
+
+    def stop(self, reason: str, status: Status) -> None:
+        """End every run of the tree now; running blocks are cancelled."""
+        for run in sorted(self.open_runs(), key=lambda each: -each.depth):
+            self.record(run, ("stop", reason, self.now_ms()))
+            self._cancel(run)
+            run.machine.stopped(reason)
+            self._close(run, status, reason)
+
+    def _close(self, run: Run, status: Status, error: str | None) -> None:
+        run.closed = (status.value, error)
+        self.record(run, ("close", status.value, self.now_ms(), error or ""))
+        self._change(run, status, error)
+        self.services.doors.close_files(run.id)
+        self._grown(run)
+        if run is self.main:
+            for child in self.open_runs():
+                self._cancel(child)
+                self._close(child, Status.TERMINATED, "The run that started it is over.")
+            self._let_go()
+
+    def _change(self, run: Run, status: Status, error: str | None, wake_ms: int | None = None) -> None:
+        row = summary_row(run.machine, run.summary, status, error, run.seq)
+        wake = None if wake_ms is None else datetime.fromtimestamp(wake_ms / 1000, UTC)
+        row.update(id=run.id, root_id=self.id, wake_at=wake)
+        self.batch().changed[run.id] = row
+
+    def _let_go(self) -> None:
+        """Nothing of this root runs here any more; the worker forgets it once that is durable."""
+        self.over = True
+        for run in self.runs.values():
+            self._cancel(run)
+        self.batch().callbacks.append(lambda: self._on_over(self))
+
+    def lost(self) -> None:
+        """The lease is gone: whatever runs here counts for nothing."""
+        if not self.over:
+            self.over = True
+            for run in self.runs.values():
+                self._cancel(run)
+        self._journal.forget(self)
+        self.on_lost()
+        self._on_over(self)
+
+    def abandon(self) -> None:
+        """The worker leaves: running attempts are cut off, and begin again wherever the root is claimed next."""
+        self.over = True
+        for run in self.runs.values():
+            self._cancel(run)
+
+    def next_due(self) -> int | None:
+        """When the earliest timer of the tree is due, in milliseconds since 1970."""
+        dues = [f.due for run in self.open_runs() for f in run.machine.blocked_firings() if f.due is not None]
+        return min(dues, default=None)
+
+    def enforce_time(self) -> None:
+        """Stop the root if it has run for longer than its budget."""
+        limit = self.services.limits.wall_seconds
+        if not self.over and self.now_ms() - self.started_ms > limit * 1000:
+            self.stop(f"The run passed its budget of {limit:g} seconds.", Status.FAILED)
+
+    def _cancel(self, run: Run) -> None:
+        for task in run.tasks.values():
+            task.cancel()
+        for timer in run.timers.values():
+            timer.cancel()
+        for waiter in run.tool_waiters.values():
+            waiter.cancel()
+        run.timers.clear()
+
+
+def created_row(root: Root, run: Run, inputs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """The row of an execution that this worker starts itself."""
+    parent = run.parent
+    return {
+        "id": run.id,
+        "root_id": root.id,
+        "parent_id": parent[0].id if parent else None,
+        "parent_firing": parent[1] if parent else None,
+        "parent_slot": parent[2] if parent else None,
+        "workspace_id": root.workspace,
+        "graph_id": run.plan.graph_id,
+        "graph_version": run.plan.graph_version,
+        "plan_digest": run.plan.digest.hex(),
+        "format": FORMAT,
+        "epoch": root.epoch,
+        "idempotency_key": run.idempotency_key,
+        "settings": run.settings,
+        "inputs": plain_json({str(node): dict(values) for node, values in inputs.items()}),
+        "rerun_of": run.rerun_of,
+    }

@@ -1,0 +1,101 @@
+"""One execution while a worker holds it: its state machine, and what is still to be written of it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from treadle.base.ids import ExecutionId
+from treadle.engine.ports import Services, policy_refusal
+from treadle.engine.summary import Summary
+from treadle.kernel.firing import Firing
+from treadle.kernel.machine import Machine
+from treadle.kernel.plan import Plan, PlanNode
+from treadle.kernel.records import Record
+from treadle.sdk.block import Block, Work
+from treadle.sdk.context import Context
+
+
+class NodeSpec:
+    """A node with its block, looked up once per run."""
+
+    __slots__ = ("block", "context", "inline", "node", "refusal", "secrets")
+
+    def __init__(self, node: PlanNode, block: Block | None) -> None:
+        self.node = node
+        self.block = block
+        self.refusal = policy_refusal(block, node)
+        self.inline = bool(
+            block and block.short and node.work == Work.PURE and not self.refusal and not block.sensitive
+        )
+        """Runs on the engine's own loop, with no task."""
+        self.context: Context | None = None
+        """Of inline firings: made once, because a pure block cannot tell the difference."""
+        self.secrets = (
+            frozenset(name for name, pin in block.reader.pins.items() if pin.secret) if block else frozenset()
+        )
+
+
+class Run:
+    """An execution in memory. The root that it belongs to drives it."""
+
+    __slots__ = (
+        "children",
+        "closed",
+        "depth",
+        "id",
+        "idempotency_key",
+        "listener",
+        "machine",
+        "parent",
+        "pending",
+        "plan",
+        "queued",
+        "rerun_of",
+        "seq",
+        "settings",
+        "specs",
+        "started",
+        "summary",
+        "tasks",
+        "timers",
+        "tool_waiters",
+    )
+
+    def __init__(
+        self,
+        id: ExecutionId,
+        plan: Plan,
+        services: Services,
+        *,
+        parent: "tuple[Run, int, int] | None" = None,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        self.id = id
+        self.plan = plan
+        self.machine = Machine(plan)
+        self.summary = Summary(len(plan.nodes))
+        self.specs = [NodeSpec(node, services.registry.get(node.block_id)) for node in plan.nodes]
+        self.parent = parent
+        """(run, firing, slot) that started this sub-agent."""
+        self.depth: int = parent[0].depth + 1 if parent else 0
+        self.settings = settings or {}
+        self.idempotency_key: str | None = None
+        self.rerun_of: ExecutionId | None = None
+        self.seq = 0
+        self.pending: list[Record] = []
+        self.tasks: dict[int, asyncio.Task[None]] = {}
+        """Running attempts by firing."""
+        self.timers: dict[int, asyncio.TimerHandle] = {}
+        self.children: dict[tuple[int, int], Run] = {}
+        """Sub-agents by (firing, slot)."""
+        self.tool_waiters: dict[int, asyncio.Future[None]] = {}
+        self.listener: Callable[[], None] | None = None
+        """Told when the outputs of this sub-agent grow, or it ends."""
+        self.closed: tuple[str, str | None] | None = None
+        """(status, sentence) once it is over."""
+        self.queued = False
+        self.started: dict[int, int] = {}
+        """Firing -> when its latest attempt began (milliseconds)."""
+
+    def spec(self, firing: Firing) -> NodeSpec:
+        return self.specs[firing.node]

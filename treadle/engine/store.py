@@ -1,0 +1,223 @@
+"""The engine's queries: executions are queued, read and told things here; the journal writes the rest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from treadle.base.errors import Conflict, NotFound
+from treadle.base.ids import ExecutionId, GraphId, WorkspaceId
+from treadle.engine.bell import QUEUE
+from treadle.engine.ports import Bell
+from treadle.engine.summary import plain_json
+from treadle.kernel.plan import Plan, decode_plan
+from treadle.kernel.records import FORMAT, Record, decode_records, unmarked
+from treadle.kernel.states import Status
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRow:
+    """An execution's summary."""
+
+    id: ExecutionId
+    root_id: ExecutionId
+    parent_id: ExecutionId | None
+    parent_firing: int | None
+    parent_slot: int | None
+    workspace_id: WorkspaceId
+    graph_id: GraphId
+    graph_version: int
+    plan_digest: bytes
+    status: Status
+    epoch: int
+    settings: dict[str, Any]
+    inputs: dict[str, dict[str, Any]]
+    outputs: list[tuple[str, Any]]
+    warnings: list[dict[str, Any]]
+    failures: list[dict[str, Any]]
+    nodes: dict[str, list[int]]
+    error: str | None
+    firings: int
+    failed: int
+    cost: int
+    last_seq: int
+    rerun_of: ExecutionId | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    wake_at: datetime | None
+
+
+_COLUMNS = ", ".join(ExecutionRow.__slots__)
+_JSON = ("settings", "inputs", "outputs", "warnings", "failures", "nodes")
+
+
+def execution_row(record: asyncpg.Record) -> ExecutionRow:
+    """A row of the executions table."""
+    values = {name: record[name] for name in ExecutionRow.__slots__}
+    for name in _JSON:
+        values[name] = unmarked(msgspec.json.decode(values[name]))
+    values["status"] = Status(values["status"])
+    values["outputs"] = [(name, value) for name, value in values["outputs"]]
+    return ExecutionRow(**values)
+
+
+class Store:
+    """Queries on executions. Every one of them that serves people takes the workspace."""
+
+    def __init__(self, pool: asyncpg.Pool, bell: Bell) -> None:
+        self._pool = pool
+        self._bell = bell
+        self._saved_plans: set[tuple[WorkspaceId, bytes]] = set()
+
+    async def save_plan(self, workspace: WorkspaceId, plan: Plan) -> None:
+        """Keep the plan under its digest; saving it again changes nothing."""
+        if (workspace, plan.digest) in self._saved_plans:
+            return
+        await self._pool.execute(
+            "INSERT INTO plans (workspace_id, digest, body) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            workspace,
+            plan.digest,
+            plan.body,
+        )
+        self._saved_plans.add((workspace, plan.digest))
+
+    async def plans(self, keys: Sequence[tuple[WorkspaceId, bytes]]) -> dict[bytes, Plan]:
+        """The plans with these digests."""
+        rows = await self._pool.fetch(
+            "SELECT p.digest, p.body FROM plans p JOIN unnest($1::uuid[], $2::bytea[]) AS k(workspace, digest)"
+            " ON p.workspace_id = k.workspace AND p.digest = k.digest",
+            [workspace for workspace, _ in keys],
+            [digest for _, digest in keys],
+        )
+        return {row["digest"]: decode_plan(row["body"]) for row in rows}
+
+    async def enqueue(
+        self,
+        id: ExecutionId,
+        workspace: WorkspaceId,
+        plan: Plan,
+        inputs: Mapping[int, Mapping[str, Any]],
+        *,
+        settings: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> ExecutionId:
+        """Queue an execution; once this returns it will end. The id of the earlier one if the key was used before."""
+        await self.save_plan(workspace, plan)
+        found = await self._pool.fetchval(
+            "INSERT INTO executions (id, root_id, workspace_id, graph_id, graph_version, plan_digest, status, format,"
+            " settings, inputs, idempotency_key) VALUES ($1, $1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8, $9)"
+            " ON CONFLICT (workspace_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING id",
+            id,
+            workspace,
+            plan.graph_id,
+            plan.graph_version,
+            plan.digest,
+            FORMAT,
+            _text(dict(settings or {})),
+            _text(plain_json({str(node): dict(values) for node, values in inputs.items()})),
+            idempotency_key,
+        )
+        if found is None:
+            assert idempotency_key is not None
+            return await self.by_key(workspace, idempotency_key)
+        self._bell.ring(QUEUE)
+        return id
+
+    async def by_key(self, workspace: WorkspaceId, idempotency_key: str) -> ExecutionId:
+        """The execution that was started with this key."""
+        found = await self._pool.fetchval(
+            "SELECT id FROM executions WHERE workspace_id = $1 AND idempotency_key = $2", workspace, idempotency_key
+        )
+        if found is None:
+            raise NotFound(f"No execution was started with the key {idempotency_key!r}.")
+        return ExecutionId(found)
+
+    async def execution(self, workspace: WorkspaceId, id: ExecutionId) -> ExecutionRow:
+        """One execution's summary. Raises ``NotFound``."""
+        row = await self._pool.fetchrow(
+            f"SELECT {_COLUMNS} FROM executions WHERE id = $1 AND workspace_id = $2", id, workspace
+        )
+        if row is None:
+            raise NotFound(f"There is no execution {id}.", fix="List the executions to find its id.")
+        return execution_row(row)
+
+    async def executions(
+        self, workspace: WorkspaceId, *, limit: int = 50, before: ExecutionId | None = None
+    ) -> list[ExecutionRow]:
+        """Root executions, newest first; ``before`` continues a list."""
+        rows = await self._pool.fetch(
+            f"SELECT {_COLUMNS} FROM executions WHERE workspace_id = $1 AND parent_id IS NULL"
+            " AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
+            workspace,
+            before,
+            max(1, min(limit, 200)),
+        )
+        return [execution_row(row) for row in rows]
+
+    async def tree(self, roots: Sequence[ExecutionId]) -> list[ExecutionRow]:
+        """These roots and all their descendants, parents first."""
+        rows = await self._pool.fetch(
+            f"SELECT {_COLUMNS} FROM executions WHERE id = ANY ($1) OR (root_id = ANY ($1) AND parent_id IS NOT NULL)"
+            " ORDER BY id",
+            list(roots),
+        )
+        return [execution_row(row) for row in rows]
+
+    async def records(
+        self, root: ExecutionId, id: ExecutionId, *, after: int = 0, limit: int | None = None
+    ) -> list[tuple[int, Record]]:
+        """The (sequence number, record) pairs of an execution that follow number ``after``."""
+        rows = await self._pool.fetch(
+            "SELECT seq, count, body FROM journal WHERE root_id = $1 AND execution_id = $2 AND seq + count > $3"
+            " ORDER BY seq LIMIT $4",
+            root,
+            id,
+            after + 1,
+            limit,
+        )
+        return [
+            (row["seq"] + offset, record)
+            for row in rows
+            for offset, record in enumerate(decode_records(row["body"]))
+            if row["seq"] + offset > after
+        ]
+
+    async def tell(
+        self,
+        workspace: WorkspaceId,
+        id: ExecutionId,
+        kind: str,
+        key: str,
+        *,
+        firing: int | None = None,
+        payload: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Put a stop, a review decision or an outside event into the execution's inbox. The same key counts once.
+
+        Raises:
+            NotFound: no such execution.
+            Conflict: it is over.
+        """
+        told = await self._pool.fetchval(
+            "SELECT inbox_add_v1($1, $2, $3, $4, $5, $6)",
+            workspace,
+            id,
+            kind,
+            firing,
+            _text(plain_json(dict(payload or {}))),
+            key,
+        )
+        if told is None:
+            raise NotFound(f"There is no execution {id}.", fix="List the executions to find its id.")
+        if not told:
+            raise Conflict(f"The execution {id} is over.")
+        self._bell.ring(QUEUE)
+        self._bell.ring(str(id))
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

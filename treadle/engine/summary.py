@@ -1,0 +1,111 @@
+"""The summary of an execution, folded from its records: what lists, statuses and costs are read from.
+
+The same fold writes the summary row while a run is live and rebuilds it from the journal.
+"""
+
+from typing import Any
+
+import msgspec
+
+from treadle.kernel.machine import Machine
+from treadle.kernel.records import Record, Reference, encode_records
+from treadle.kernel.states import Status
+
+OUTPUTS_KEPT = 1_000
+SHOWN = 20
+_TEXT_KEPT = 2_000
+
+
+class Summary:
+    """Counts and costs by node, and of the whole execution."""
+
+    __slots__ = ("cost", "nodes", "tokens")
+
+    def __init__(self, nodes: int) -> None:
+        self.nodes: list[list[int]] = [[0, 0, 0, 0] for _ in range(nodes)]
+        """For each node: firings that ended, of those failed, microseconds, credits."""
+        self.cost = 0
+        self.tokens = 0
+
+    def ended(self, node: int, error: str, microseconds: int, extra: dict[str, Any] | None) -> None:
+        """A firing of the node is over."""
+        counts = self.nodes[node]
+        counts[0] += 1
+        counts[2] += microseconds
+        if error:
+            counts[1] += 1
+        if extra:
+            cost = int(extra.get("cost", 0))
+            counts[3] += cost
+            self.cost += cost
+            self.tokens += int(extra.get("tokens", 0))
+
+
+def fold_summary(summary: Summary, machine: Machine, record: Record) -> None:
+    """Count a record; called before the machine is fed with it, because an ended firing is then forgotten."""
+    if record[0] == "end":
+        firing = machine.firings.get(record[1])
+        if firing is not None:
+            summary.ended(firing.node, record[3], record[5], record[6] if len(record) > 6 else None)
+
+
+def summary_row(machine: Machine, summary: Summary, status: Status, error: str | None, seq: int) -> dict[str, Any]:
+    """The columns of the execution's summary row."""
+    nodes = machine.plan.nodes
+    return {
+        "status": status.value,
+        "outputs": _plain([[name, value] for name, value in machine.outputs[:OUTPUTS_KEPT]]),
+        "warnings": warnings_of(machine) if status in (Status.COMPLETED, Status.FAILED) else [],
+        "failures": [
+            {"firing": number, "node": nodes[node].id, "message": message[:_TEXT_KEPT]}
+            for number, node, message in machine.failures[:SHOWN]
+        ],
+        "nodes": {nodes[i].id: counts for i, counts in enumerate(summary.nodes) if counts[0]},
+        "error": error,
+        "firings": machine.count,
+        "failed": machine.failed,
+        "cost": summary.cost,
+        "last_seq": seq,
+    }
+
+
+def warnings_of(machine: Machine) -> list[dict[str, Any]]:
+    """Which nodes still waited for which pins when the run ended."""
+    return [
+        {"node": machine.plan.nodes[node].id, "waits_for": pins, "left_over": left}
+        for node, pins, left in machine.leftovers()
+    ]
+
+
+def final_status(machine: Machine) -> tuple[Status, str | None]:
+    """How an execution that has nothing left to do ends, and the sentence that says why."""
+    if not machine.failed:
+        return Status.COMPLETED, None
+    first = machine.failures[0]
+    node = machine.plan.nodes[first[1]]
+    name = node.constants.get("name") if node.kind in ("Input", "Output") else None
+    more = f" ({machine.failed} firings failed in all)" if machine.failed > 1 else ""
+    return Status.FAILED, f"Node {name or node.id}, firing {first[0]}: {first[2][:_TEXT_KEPT]}{more}"
+
+
+def _plain(value: Any) -> Any:
+    """Values as a database column can hold them: marked as in the journal, without the one character it refuses."""
+    body = encode_records([("", value)])
+    if b"\\u0000" in body:
+        body = msgspec.json.encode(_without_nul(msgspec.json.decode(body)))
+    return msgspec.json.decode(body)[0][1]
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, list):
+        return [_without_nul(each) for each in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(each) for key, each in value.items()}
+    return value
+
+
+def plain_json(value: Any) -> Any:
+    """Any value of a link in a form for a JSON column."""
+    return _plain(value) if not isinstance(value, Reference) else {"$blob": [value.digest, value.size]}

@@ -1,0 +1,350 @@
+"""A worker: claims roots under a lease, keeps them running, and gives them back."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from treadle.base.database import connect, create_pool
+from treadle.base.ids import ExecutionId, WorkerId, WorkspaceId, uuid7
+from treadle.engine import inbox
+from treadle.engine.bell import QUEUE, PostgresBell, listen
+from treadle.engine.journal import Journal
+from treadle.engine.ports import Services
+from treadle.engine.recovery import Recovery, go_on
+from treadle.engine.root import Root, created_row
+from treadle.engine.run import Run
+from treadle.engine.store import ExecutionRow, Store, execution_row
+from treadle.kernel.plan import Plan
+from treadle.kernel.records import FORMAT
+from treadle.kernel.states import FINAL
+
+LEASE_SECONDS = 10.0
+HEARTBEAT_SECONDS = 2.0
+SWEEP_SECONDS = 1.0
+CLAIM_AT_ONCE = 200
+
+_log = logging.getLogger(__name__)
+_DATABASE_GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
+
+
+class Worker:
+    """Runs executions in this process.
+
+    ``capacity`` is how many roots it holds at once; ``per_workspace`` how many of one workspace run at once over all
+    workers: what is above it waits in the queue.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        services: Services,
+        *,
+        capacity: int = 5_000,
+        per_workspace: int = 25_000,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        self._dsn = dsn
+        self._services = services
+        self._capacity = capacity
+        self._per_workspace = per_workspace
+        self._lease_seconds = lease_seconds
+        self.roots: dict[ExecutionId, Root] = {}
+        self.on_over: Callable[[ExecutionId], None] = lambda id: None
+        self._look = asyncio.Event()
+        self._folding = False
+        self._over = asyncio.Condition()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._helpers: set[asyncio.Task[Any]] = set()
+        self._wake_timer: asyncio.TimerHandle | None = None
+        self._closing = False
+
+    # ---- life ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take a lease and begin to claim."""
+        self.pool = await create_pool(self._dsn, min_size=1, max_size=6)
+        self.bell = PostgresBell(self.pool)
+        self.store = Store(self.pool, self.bell)
+        await self._enter()
+        for loop in (self._beat(), self._sweep(), self._claim_for_ever()):
+            self._tasks.append(asyncio.get_running_loop().create_task(loop))
+
+    async def _enter(self) -> None:
+        self.id = WorkerId(uuid7())
+        self._journal_connection = await connect(self._dsn)
+        self._listener = await connect(self._dsn)
+        await listen(self._listener, self._heard)
+        await self._bury_dead_neighbours()
+        await self.pool.execute(
+            "INSERT INTO workers (id, name, expires_at) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))",
+            self.id,
+            process_name(),
+            self._lease_seconds,
+        )
+        self.journal = Journal(self._journal_connection, self.id, self._broken)
+        self.journal.start()
+        self.recovery = Recovery(self.pool, self.store, self._services, self.journal)
+        self._look.set()
+
+    async def _bury_dead_neighbours(self) -> None:
+        """Leases of processes of this machine that are gone need not run out."""
+        for row in await self.pool.fetch("SELECT id, name FROM workers"):
+            if not process_lives(row["name"]):
+                await self.pool.execute("UPDATE workers SET expires_at = '-infinity' WHERE id = $1", row["id"])
+        await self.pool.execute("SELECT workers_bury_v1()")
+
+    async def close(self) -> None:
+        """Give back what runs, and leave. Runs go on in another worker, or when this one starts again."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._helpers, return_exceptions=True)
+        for root in list(self.roots.values()):
+            root.abandon()
+        await self.journal.close()
+        if self._wake_timer is not None:
+            self._wake_timer.cancel()
+        try:
+            await self.pool.execute("UPDATE workers SET expires_at = '-infinity' WHERE id = $1", self.id)
+            await self.pool.execute("SELECT workers_bury_v1()")
+            self.bell.ring(QUEUE)
+            await self.bell.close()
+            await asyncio.gather(self._journal_connection.close(), self._listener.close())
+        except _DATABASE_GONE:
+            _log.info("the database was gone before the worker had left")
+        self.pool.terminate()
+
+    def _broken(self) -> None:
+        """The database went away: everything held is claimed again once it is back."""
+        if not self._closing:
+            self._help(self._enter_again())
+
+    async def _enter_again(self) -> None:
+        for root in list(self.roots.values()):
+            root.lost()
+        self._journal_connection.terminate()
+        self._listener.terminate()
+        old = self.id
+        while not self._closing:
+            try:
+                await self.pool.execute("UPDATE workers SET expires_at = '-infinity' WHERE id = $1", old)
+                await self._enter()
+            except _DATABASE_GONE:
+                await asyncio.sleep(0.2)
+            else:
+                return
+
+    # ---- work ---------------------------------------------------------------------------------------------------
+
+    async def submit(
+        self,
+        workspace: WorkspaceId,
+        plan: Plan,
+        inputs: Mapping[int, Mapping[str, Any]],
+        *,
+        settings: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> ExecutionId:
+        """Create an execution and claim it in one commit; it is durable when this returns.
+
+        Returns the id of the earlier execution if the key was used before.
+        """
+        await self.store.save_plan(workspace, plan)
+        id = ExecutionId(uuid7())
+        if self._closing or len(self.roots) >= self._capacity:
+            return await self.store.enqueue(
+                id, workspace, plan, inputs, settings=settings, idempotency_key=idempotency_key
+            )
+        run = Run(id, plan, self._services, settings=dict(settings or {}))
+        run.idempotency_key = idempotency_key
+        root = Root(run, workspace, 1, self._services, self.journal, self._forget)
+        self.roots[id] = root
+        durable: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        root.on_lost = lambda: durable.done() or durable.set_result(False)
+        batch = root.batch()
+        batch.created.append(created_row(root, run, inputs))
+        batch.callbacks.append(lambda: durable.done() or durable.set_result(True))
+        root.begin(run, inputs, {})
+        if await durable:
+            return id
+        if idempotency_key is not None:
+            return await self.store.by_key(workspace, idempotency_key)
+        return await self.store.enqueue(id, workspace, plan, inputs, settings=settings)
+
+    async def finished(self, workspace: WorkspaceId, id: ExecutionId, *, resting: bool = False) -> ExecutionRow:
+        """Wait until the execution is over (or, with ``resting``, waits for a person or an event); its summary."""
+        while True:
+            row = await self.store.execution(workspace, id)
+            if row.status in FINAL or (resting and row.status in ("WAITING", "REVIEW")):
+                return row
+            try:
+                async with asyncio.timeout(0.5), self._over:
+                    await self._over.wait_for(lambda: id not in self.roots)
+            except TimeoutError:
+                continue
+            if (await self.store.execution(workspace, id)).status not in FINAL:
+                await asyncio.sleep(0.05)
+
+    def _forget(self, root: Root) -> None:
+        if self.roots.get(root.id) is root:
+            del self.roots[root.id]
+        self.on_over(root.id)
+        self._help(self._announce())
+        due = root.next_due()
+        if due is not None and not self._closing:
+            self._wake_in(max(0.0, (due - root.now_ms()) / 1000))
+
+    async def _announce(self) -> None:
+        async with self._over:
+            self._over.notify_all()
+        self._look.set()
+
+    async def _claim_for_ever(self) -> None:
+        while True:
+            await self._look.wait()
+            self._look.clear()
+            try:
+                while await self._claim() == CLAIM_AT_ONCE:
+                    await asyncio.sleep(0)
+            except _DATABASE_GONE:
+                _log.warning("cannot claim work: the database does not answer")
+
+    async def _claim(self) -> int:
+        room = min(CLAIM_AT_ONCE, self._capacity - len(self.roots))
+        if room <= 0:
+            return 0
+        claimed = await self.pool.fetch(
+            "SELECT * FROM executions_claim_v1($1, $2, $3, $4::smallint)", self.id, room, self._per_workspace, FORMAT
+        )
+        if not claimed:
+            return 0
+        rows = [execution_row(row) for row in claimed]
+        roots = await self.recovery.roots(rows, self._forget)
+        told = await inbox.open_rows(self.pool, [row.id for row in rows])
+        by_id = {row.id: row for row in rows}
+        for root in roots:
+            self.roots[root.id] = root
+            root.hold()
+            go_on(root, by_id)
+            inbox.fold(root, told.get(root.id, ()))
+            root.release()
+        return len(claimed)
+
+    # ---- bells and time -----------------------------------------------------------------------------------------
+
+    def _heard(self, topic: str) -> None:
+        if topic == QUEUE:
+            self._look.set()
+        if not self._folding and self.roots:
+            self._folding = True
+            self._help(self._fold_inboxes())
+
+    async def _fold_inboxes(self) -> None:
+        self._folding = False
+        try:
+            for id, rows in (await inbox.open_rows(self.pool, list(self.roots))).items():
+                root = self.roots.get(ExecutionId(id))
+                if root is not None:
+                    inbox.fold(root, rows)
+        except _DATABASE_GONE:
+            _log.warning("cannot read the inbox: the database does not answer")
+
+    def _wake_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._wake_timer is None or self._wake_timer.cancelled() or self._wake_timer.when() > loop.time() + seconds:
+            if self._wake_timer is not None:
+                self._wake_timer.cancel()
+            self._wake_timer = loop.call_later(seconds + 0.002, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._wake_timer = None
+        self._help(self._wake_due())
+
+    async def _wake_due(self) -> None:
+        try:
+            await self._wake()
+        except _DATABASE_GONE:
+            _log.warning("cannot wake runs: the database does not answer")
+
+    async def _wake(self) -> None:
+        if await self.pool.fetchval("SELECT executions_wake_v1()"):
+            self._look.set()
+            self.bell.ring(QUEUE)
+        upcoming: datetime | None
+        upcoming, now = await self.pool.fetchrow(
+            "SELECT min(wake_at), clock_timestamp() FROM executions"
+            " WHERE status IN ('WAITING', 'REVIEW') AND parent_id IS NULL AND wake_at IS NOT NULL"
+        )
+        if upcoming is not None:
+            self._wake_in(max(0.0, (upcoming - now).total_seconds()))
+
+    async def _sweep(self) -> None:
+        """Find again what a lost ring or a dead worker has left behind."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                if await self.pool.fetchval("SELECT workers_bury_v1()"):
+                    self._look.set()
+                await self._wake()
+                self._look.set()
+                if self.roots:
+                    await self._fold_inboxes()
+                self._enforce_time()
+            except _DATABASE_GONE:
+                _log.warning("the sweeper cannot reach the database")
+
+    def _enforce_time(self) -> None:
+        for root in list(self.roots.values()):
+            root.enforce_time()
+
+    async def _beat(self) -> None:
+        """Renew the lease; whoever lost it gives up what it held, and starts anew."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                renewed = await self.pool.execute(
+                    "UPDATE workers SET expires_at = clock_timestamp() + make_interval(secs => $2) WHERE id = $1",
+                    self.id,
+                    self._lease_seconds,
+                )
+            except _DATABASE_GONE:
+                continue
+            if renewed == "UPDATE 0" and not self._closing:
+                _log.warning("the lease was lost; starting anew")
+                await self._enter_again()
+
+    def _help(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._helpers.add(task)
+        task.add_done_callback(self._helpers.discard)
+
+
+def process_name() -> str:
+    """This process among all machines: host, process id, and when it started (so that a reused id is told apart)."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def process_lives(name: str) -> bool:
+    """Whether the process of that name may still run; processes of other machines are given the benefit."""
+    host, pid, started = name.rsplit(":", 2)
+    if host != socket.gethostname():
+        return True
+    return _started(int(pid)) == started
+
+
+def _started(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123
+            return stat.read().rpartition(")")[2].split()[19]
+    except OSError:
+        try:
+            os.kill(pid, 0)
+        except (OSError, OverflowError):
+            return "gone"
+        return "unknown"

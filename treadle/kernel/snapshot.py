@@ -1,0 +1,107 @@
+"""A state machine as plain data, so that recovery of a long run need not fold its whole journal."""
+
+from collections import deque
+from typing import Any, Protocol
+
+from treadle.kernel.firing import Firing, Phase
+from treadle.kernel.machine import Machine, NodeState
+
+
+class Counts(Protocol):
+    """The part of the summary that a snapshot carries along."""
+
+    nodes: list[list[int]]
+    cost: int
+    tokens: int
+
+
+def dump(machine: Machine, counts: Counts) -> dict[str, Any]:
+    """Everything that the events so far have led to. Values are left as they are: encode them like records."""
+    return {
+        "inputs": {str(node): values for node, values in machine.inputs.items()},
+        "count": machine.count,
+        "busy": machine.busy,
+        "blocked": machine.blocked,
+        "failures": machine.failures,
+        "failed": machine.failed,
+        "outputs": machine.outputs,
+        "stop": machine.stop_reason,
+        "approved": sorted(machine.approved),
+        "tools": [[*key, number] for key, number in machine.tool_calls.items()],
+        "results": [[number, result] for number, result in machine.tool_results.items()],
+        "live": [[collect, live] for collect, live in machine.live.items()],
+        "firings": [_dump_firing(firing) for firing in machine.firings.values()],
+        "nodes": [_dump_node(state) for state in machine.nodes],
+        "summary": [counts.nodes, counts.cost, counts.tokens],
+    }
+
+
+def restore(machine: Machine, counts: Counts, data: dict[str, Any]) -> None:
+    """Bring a fresh machine to the state that was dumped."""
+    machine.inputs = {int(node): values for node, values in data["inputs"].items()}
+    machine.count, machine.busy, machine.blocked = data["count"], data["busy"], data["blocked"]
+    machine.failures = [(number, node, message) for number, node, message in data["failures"]]
+    machine.failed = data["failed"]
+    machine.outputs = [(name, value) for name, value in data["outputs"]]
+    machine.stop_reason = data["stop"]
+    machine.approved = set(data["approved"])
+    machine.tool_calls = {(caller, slot): number for caller, slot, number in data["tools"]}
+    machine.tool_results = {number: [(pin, value) for pin, value in result] for number, result in data["results"]}
+    machine.live = {collect: live for collect, live in data["live"]}
+    machine.firings = {each["number"]: _load_firing(each) for each in data["firings"]}
+    for state, dumped in zip(machine.nodes, data["nodes"], strict=True):
+        _load_node(state, dumped, machine.firings)
+    counts.nodes, counts.cost, counts.tokens = data["summary"]
+
+
+def _dump_firing(firing: Firing) -> dict[str, Any]:
+    return {
+        "number": firing.number,
+        "node": firing.node,
+        "values": firing.values,
+        "causes": firing.causes,
+        "phase": firing.phase.value,
+        "attempt": firing.attempt,
+        "begun": firing.begun,
+        "emitted": firing.emitted,
+        "held": firing.held,
+        "sent": firing.sent,
+        "decision": firing.decision,
+        "due": firing.due,
+        "payload": firing.payload,
+        "caller": firing.caller,
+    }
+
+
+def _load_firing(data: dict[str, Any]) -> Firing:
+    causes = tuple((cause[0], cause[1]) for cause in data["causes"])
+    firing = Firing(data["number"], data["node"], data["values"], causes)
+    firing.phase = Phase(data["phase"])
+    firing.held = [(pin, value) for pin, value in data["held"]]
+    for name in ("attempt", "begun", "emitted", "sent", "decision", "due", "payload"):
+        setattr(firing, name, data[name])
+    firing.caller = (data["caller"][0], data["caller"][1]) if data["caller"] else None
+    return firing
+
+
+def _dump_node(state: NodeState) -> dict[str, Any]:
+    return {
+        "queues": {pin: list(queue) for pin, queue in state.queues.items() if queue},
+        "latest": state.latest,
+        "inflight": list(state.inflight),
+        "running": state.running,
+        "backlog": [firing.number for firing in state.backlog],
+        "gathered": state.gathered,
+        "fired": state.fired,
+    }
+
+
+def _load_node(state: NodeState, data: dict[str, Any], firings: dict[int, Firing]) -> None:
+    for pin, items in data["queues"].items():
+        state.queues[pin] = deque((value, (cause[0], cause[1])) for value, cause in items)
+    state.latest = {pin: (value, (cause[0], cause[1])) for pin, (value, cause) in data["latest"].items()}
+    state.inflight = {number: firings[number] for number in data["inflight"]}
+    state.running = data["running"]
+    state.backlog = deque(firings[number] for number in data["backlog"])
+    state.gathered = [(value, (cause[0], cause[1])) for value, cause in data["gathered"]]
+    state.fired = data["fired"]
