@@ -219,10 +219,10 @@ class FilterOutput(Outputs):
 async def filter_list(inputs: FilterInput, ctx: Context) -> Stream:
     """Keep the items of a list that pass a test."""
     test = _TESTS[inputs.test]
-    kept, rest = [], []
+    kept: Items = []
+    rest: Items = []
     for item in inputs.items:
-        passes = test(value_at(item, inputs.field), inputs.value)
-        (kept if passes else rest).append(item)
+        (kept if test(value_at(item, inputs.field), inputs.value) else rest).append(item)
     yield "kept", kept
     yield "rest", rest
 

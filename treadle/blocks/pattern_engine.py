@@ -142,7 +142,7 @@ def _linear(pattern: str, flags: Flags, text: str) -> Any:
 
 @lru_cache(maxsize=512)
 def _compiled(pattern: str, flags: Flags) -> Any:
-    import re2  # noqa: PLC0415
+    import re2  # type: ignore[import-untyped]  # noqa: PLC0415
 
     options = re2.Options()
     options.case_sensitive = flags.case_sensitive
