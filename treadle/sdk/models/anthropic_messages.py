@@ -1,6 +1,8 @@
 """Anthropic's Messages through its official library. https://docs.anthropic.com/en/api/messages"""
 
 import json
+import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from anthropic import AsyncAnthropic
+    from anthropic.lib.streaming import AsyncMessageStreamManager
     from anthropic.types import Message as Answer
+
+_log = logging.getLogger(__name__)
 
 _DEFAULT_OUTPUT = 8192
 """The protocol demands a bound; every current model can answer this much."""
@@ -27,11 +32,21 @@ async def complete(call: Call) -> ModelReply:
     """Ask, show the text as it comes, and give the whole answer."""
     async with _client(call.access) as client:
         with _errors(call.access, call.model):
-            async with client.messages.stream(**_arguments(call)) as stream:
+            async with _stream(client, call) as stream:
                 async for text in stream.text_stream:
                     call.on_text(text)
                 answer = await stream.get_final_message()
     return _reply(call, answer)
+
+
+def _stream(client: "AsyncAnthropic", call: Call) -> "AsyncMessageStreamManager[None]":
+    """The library warns of models that will go; agents name models for years, so that is for the log."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", DeprecationWarning)
+        stream = client.messages.stream(**_arguments(call))
+    for warning in found:
+        _log.warning("%s", warning.message)
+    return stream
 
 
 async def list_models(access: Access) -> list[str]:
@@ -43,7 +58,7 @@ async def list_models(access: Access) -> list[str]:
 
 @asynccontextmanager
 async def _client(access: Access) -> "AsyncIterator[AsyncAnthropic]":
-    from anthropic import AsyncAnthropic, Omit  # noqa: PLC0415
+    from anthropic import AsyncAnthropic  # noqa: PLC0415
 
     from treadle.sdk.models.transport import client as http_client  # noqa: PLC0415
 
@@ -52,7 +67,6 @@ async def _client(access: Access) -> "AsyncIterator[AsyncAnthropic]":
         base_url=access.base_url,
         max_retries=0,
         timeout=access.timeout,
-        default_headers={"Authorization": Omit()},  # type: ignore[dict-item]  # the environment's token is not this key
         http_client=http_client(access.transport, access.timeout),
     ) as client:
         yield client
@@ -94,7 +108,7 @@ def _arguments(call: Call) -> dict[str, Any]:
     if system:
         arguments["system"] = system
     if request.temperature is not None:
-        arguments["temperature"] = request.temperature
+        arguments["extra_body"] = {"temperature": request.temperature}  # the library has it no more, the protocol has
     if request.schema is not None:
         arguments["tools"] = [{"name": _REPLY_TOOL, "description": "Gives the answer.", "input_schema": request.schema}]
         arguments["tool_choice"] = {"type": "tool", "name": _REPLY_TOOL}

@@ -46,6 +46,8 @@ class Model:
     """US dollars per million tokens answered."""
     window: int | None = None
     max_output: int | None = None
+    structured: Literal["", "schema", "object", "none"] = ""
+    """What the model takes where that differs from its provider's other models."""
 
     def cost(self, input_tokens: int, output_tokens: int) -> float | None:
         """US dollars for so many tokens; None when the price is not known."""

@@ -54,6 +54,7 @@ async def _client(access: Access) -> "AsyncIterator[AsyncClient]":
     async with http_client(access.transport, access.timeout) as connection:
         options = types.HttpOptions(
             base_url=access.base_url,
+            api_version="v1beta",
             timeout=int(access.timeout * 1000),
             retry_options=types.HttpRetryOptions(attempts=1),
             httpx_async_client=connection,

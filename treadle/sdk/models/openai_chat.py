@@ -92,8 +92,8 @@ def _arguments(call: Call) -> dict[str, Any]:
         arguments[provider.max_tokens] = call.max_tokens
     if request.temperature is not None:
         arguments["temperature"] = request.temperature
-    if request.schema is not None:
-        arguments["response_format"] = _format(call)
+    if request.schema is not None and (wanted := _format(call)):
+        arguments["response_format"] = wanted
     if request.tools:
         arguments["tools"] = [
             {
@@ -108,8 +108,9 @@ def _arguments(call: Call) -> dict[str, Any]:
 
 
 def _format(call: Call) -> dict[str, Any]:
-    if call.access.provider.structured == "object":
-        return {"type": "json_object"}
+    mode = (call.known and call.known.structured) or call.access.provider.structured
+    if mode != "schema":
+        return {"type": "json_object"} if mode == "object" else {}
     schema = call.request.schema
     return {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema, "strict": is_closed(schema)}}
 

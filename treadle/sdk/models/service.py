@@ -9,8 +9,8 @@ from dataclasses import replace
 from treadle.sdk.context import Context
 from treadle.sdk.errors import BlockError, InputRefused, RetryLater
 from treadle.sdk.models import anthropic_messages, gemini, mistral, openai_chat
-from treadle.sdk.models.calls import Access, Call, open_access, prepare
-from treadle.sdk.models.catalogue import models, providers
+from treadle.sdk.models.calls import Access, Call, open_access, prepare, resolve
+from treadle.sdk.models.catalogue import Model, find, models, providers
 from treadle.sdk.models.messages import ModelReply, ModelRequest
 
 MAX_PROMPT_CHARS = 4_000_000
@@ -60,6 +60,16 @@ async def complete(request: ModelRequest, ctx: Context) -> ModelReply:
                 raise
             await (ctx.sleep or asyncio.sleep)(wait)
     raise AssertionError("the last try either answers or raises")
+
+
+def describe(model: str, ctx: Context, *, pin: str = "credentials") -> Model:
+    """What is known about the model that this name means in this context; of an unknown one, its provider only.
+
+    Raises:
+        InputRefused: nobody knows who serves it.
+    """
+    provider, name = resolve(model, ctx.credentials.get(pin))
+    return find(name, provider.name) or Model(name, provider.name)
 
 
 async def list_models(provider: str, ctx: Context, *, host: str = "", pin: str = "credentials") -> list[str]:
