@@ -4,7 +4,7 @@ Declarative operations are made of it, and plain ``@block`` functions use it dir
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -23,6 +23,8 @@ from treadle.sdk.shapes import at
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 _LONGEST_MESSAGE = 500
+_LONGEST_REQUEST = 200
+_RETRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Call:
     text: bool = False
     """The reply is text, not JSON."""
     paging: PageNumbers | Cursor | None = None
+    check: Callable[[Any], None] | None = None
+    """Raises for a refusal that comes with a success status."""
     anonymous: bool = False
     """Sent without credentials."""
     timeout: float = 60.0
@@ -133,7 +137,8 @@ class Client:
     async def send(self, call: Call, values: Mapping[str, Any] | None = None) -> Reply:
         """Send one request; any answer but success raises as ``call`` does."""
         known = values or {}
-        url = (call.base_url or self._integration.base_url) + fill_path(call.path, known)
+        path = fill_path(call.path, known)
+        url = (call.base_url or self._integration.base_url) + path
         params = dict(fill(call.params, known))
         credentials = None if call.anonymous else self._credentials(url)
         if credentials is not None:
@@ -146,9 +151,10 @@ class Client:
             json=None if call.body is None else fill(call.body, known),
             credentials=self._as_headers(credentials),
             timeout=call.timeout,
+            retries=_RETRIES if call.method == "GET" else 0,
         )
         if not 200 <= reply.status < 300:
-            raise refusal(self._integration, call, reply, self._ctx.clock.now(), credentials)
+            raise refusal(self._integration, f"{call.method} {path}", reply, self._ctx.clock.now(), credentials)
         return reply
 
     def _credentials(self, url: str) -> Credentials | None:
@@ -181,13 +187,13 @@ class Client:
 
 
 def refusal(
-    integration: Integration, call: Call, reply: Reply, now: datetime, credentials: Credentials | None = None
+    integration: Integration, request: str, reply: Reply, now: datetime, credentials: Credentials | None = None
 ) -> BlockError:
     """The error for an answer that is no success: what a person can do about it decides its kind."""
     secret = credentials.secret.get_secret_value() if credentials else ""
     message = _message(integration, reply)
     said = f": {message.replace(secret, '***') if secret else message}" if message else ""
-    text = f"{integration.title} answered {reply.status} to {call.method} {call.path}{said}"
+    text = f"{integration.title} answered {reply.status} to {request[:_LONGEST_REQUEST]}{said}"
     wait = _retry_after(reply, now)
     if reply.status in _PASSING or (reply.status == 403 and wait is not None):
         return RetryLater(text, fix=f"{integration.title} is busy or down; try again later.", retry_after=wait)
@@ -234,9 +240,12 @@ def _content(call: Call, reply: Reply) -> Any:
     if not reply.body:
         return None
     try:
-        return reply.json()
+        content = reply.json()
     except ValueError as error:
         raise BlockError(f"The reply to {call.method} {call.path} is not JSON", fix="Try again later.") from error
+    if call.check is not None:
+        call.check(content)
+    return content
 
 
 def _first_page(paging: PageNumbers | Cursor) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Integration:
-    """One provider. ``name`` is its folder, and the ``provider`` of its credentials.
+    """One provider. ``name`` is the ``provider`` of its credentials.
 
     Raises:
         ValueError: the manifest contradicts itself.

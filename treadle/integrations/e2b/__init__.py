@@ -1,0 +1,1 @@
+"""E2B: sandboxes in the cloud for running code."""

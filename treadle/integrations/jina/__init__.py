@@ -1,0 +1,1 @@
+"""Jina: search, reading of web pages, fact checks, embeddings and segmentation."""

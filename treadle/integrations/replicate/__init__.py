@@ -1,0 +1,1 @@
+"""Replicate: models of all kinds, run in the cloud."""

@@ -1,0 +1,1 @@
+"""YouTube: captions of videos."""
