@@ -26,7 +26,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become
 @contextlib.asynccontextmanager
 async def user_process(home: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """Another Treadle process that uses the database; it has printed its address when it is ready."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     process = await asyncio.create_subprocess_exec(
         sys.executable, ROOT / "tests/base/database_user.py", home, stdin=-1, stdout=-1, cwd=home, env=environment
     )
@@ -287,3 +287,12 @@ def test_a_socket_folder_that_somebody_else_prepared_is_refused(home: Path) -> N
     for name in ("open", "link"):
         with pytest.raises(ConfigurationError, match="not a private folder"):
             ensure_private_folder(home / name, os.geteuid())
+
+
+def test_a_user_without_a_name_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwnam", unknown)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert "no entry in /etc/passwd" in start_fails(home).message

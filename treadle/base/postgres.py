@@ -17,6 +17,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -34,6 +35,9 @@ PORT = 5432
 _START_SECONDS = 120.0
 _STOP_SECONDS = 60.0
 _POLL_SECONDS = 0.005
+_ANSWER_SECONDS = 2.0
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+"""The shortest question that a server process answers, with one byte ("SSLRequest" in PostgreSQL's protocol)."""
 _LARGEST_LOG = 5_000_000
 
 _log = logging.getLogger(__name__)
@@ -166,12 +170,16 @@ class EmbeddedPostgres:
         return alive
 
     def _answers(self) -> bool:
-        """Whether a live postmaster accepts connections: its file alone may be a dead one's."""
+        """Whether a live postmaster serves connections: its file may be a dead one's, its socket a dying one's."""
         postmaster = self._postmaster()
         if postmaster is None or postmaster.status != "ready":
             return False
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(self.sockets / f".s.PGSQL.{PORT}")) == 0
+        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+            probe.settimeout(_ANSWER_SECONDS)
+            probe.connect(str(self.sockets / f".s.PGSQL.{PORT}"))
+            probe.sendall(_SSL_REQUEST)
+            return probe.recv(1) == b"N"
+        return False
 
     def _postmaster(self) -> _Postmaster | None:
         """What the server wrote about itself (``postmaster.pid``: the first line its id, the eighth its state)."""

@@ -126,8 +126,7 @@ def create_cluster(data: Path, binaries: Path, user: int | None, *, durable: boo
     partial = data.with_name("postgres.new")
     shutil.rmtree(partial, ignore_errors=True)
     ensure_folder(partial)
-    # initdb, unlike the server, insists on a user with a name.
-    named = None if user is None else pwd.getpwnam("nobody").pw_uid
+    named = _initdb_user(user)
     if named is not None:
         os.chown(partial, named, -1)
     command: list[str | Path] = [binaries / "initdb", "-D", partial, "-U", "postgres", "--auth=trust", "-E", "UTF8"]
@@ -141,6 +140,21 @@ def create_cluster(data: Path, binaries: Path, user: int | None, *, durable: boo
         for path in (partial, *partial.rglob("*")):
             os.chown(path, user, user)
     partial.rename(data)
+
+
+def _initdb_user(user: int | None) -> int | None:
+    """Who makes the cluster when ``user`` will own it: initdb, unlike the server, insists on a user with a name."""
+    try:
+        if user is not None:
+            return pwd.getpwnam("nobody").pw_uid
+        pwd.getpwuid(os.geteuid())
+    except KeyError as error:
+        raise ConfigurationError(
+            f"The user {'nobody' if user is not None else os.geteuid()} has no entry in /etc/passwd, "
+            "without which PostgreSQL makes no database.",
+            fix="Run Treadle as a user that has one, or set DATABASE_URL to a PostgreSQL server.",
+        ) from error
+    return None
 
 
 def dump_database(dsn: str, target: Path) -> None:
