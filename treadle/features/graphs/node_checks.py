@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from treadle.features.graphs.credential_needs import is_credentials_pin
 from treadle.features.graphs.document import NodePart
 from treadle.features.graphs.known_blocks import known_block_name
-from treadle.features.graphs.view import GraphView, Problem
+from treadle.features.graphs.view import GraphView, Problem, Severity
 from treadle.kernel.dynamic_pins import base_name
 from treadle.sdk.block import BlockKind
 
@@ -70,16 +70,18 @@ def check_required(view: GraphView) -> Iterator[Problem]:
         block = view.blocks[node.id]
         if block is None or block.kind is BlockKind.NOTE:
             continue
-        given = {name for name, value in node.input_default.items() if value is not None}
-        given = {base_name(name) for name in given}
+        given = {base_name(name) for name, value in node.input_default.items() if value is not None}
         for pin in block.reader.pins.values():
-            if not pin.required or is_credentials_pin(pin):
+            if not pin.required or pin.name in given or is_credentials_pin(pin):
                 continue
-            if pin.name not in given | view.linked_pins(node.id):
+            severe: Severity = "error" if view.for_run or block.kind in _ALWAYS_COMPLETE else "warning"
+            if pin.name == "name" and block.kind in (BlockKind.INPUT, BlockKind.OUTPUT):
+                message = f"the {block.kind.value.lower()} has no name (a link to the pin does not give it one)"
+                yield view.problem(node, severe, "missing_input", message, "Type a name.", pin.name)
+            elif pin.name not in view.linked_pins(node.id):
                 message = f"{pin.name} is required, and has neither a value nor a link"
                 fix = f"Type a value into {pin.name} or link something to it."
-                severe = view.for_run or block.kind in _ALWAYS_COMPLETE
-                yield view.problem(node, "error" if severe else "warning", "missing_input", message, fix, pin.name)
+                yield view.problem(node, severe, "missing_input", message, fix, pin.name)
 
 
 def check_policy(view: GraphView) -> Iterator[Problem]:
