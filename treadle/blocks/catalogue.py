@@ -19,6 +19,7 @@ from treadle.blocks import (
     lists,
     logic,
     maths,
+    media,
     patterns,
     python_code,
     review,
@@ -52,6 +53,7 @@ ALL_BLOCKS: tuple[Block, ...] = (
     *lists.BLOCKS,
     *logic.BLOCKS,
     *maths.BLOCKS,
+    *media.BLOCKS,
     *patterns.BLOCKS,
     *python_code.BLOCKS,
     *review.BLOCKS,
@@ -64,3 +66,12 @@ ALL_BLOCKS: tuple[Block, ...] = (
     *web.BLOCKS,
     *xml.BLOCKS,
 )
+
+WORKER_FUNCTIONS: tuple[str, ...] = (
+    "treadle.blocks.feed_reader:read_in_worker",
+    "treadle.blocks.pattern_engine:search_in_worker",
+    "treadle.blocks.tables:read_in_worker",
+    "treadle.blocks.xml_reader:read_in_worker",
+    "treadle.sdk.template_engine:render_in_worker",
+)
+"""What the built-in blocks run in worker processes: the allow-list of the compute pool."""
