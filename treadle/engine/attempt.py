@@ -14,6 +14,7 @@ from treadle.sdk.block import Block, Emission
 from treadle.sdk.context import Context, Suspend
 from treadle.sdk.errors import BlockError, RetryLater
 
+NOTHING = Settlement()
 _log = logging.getLogger(__name__)
 
 
@@ -28,7 +29,7 @@ class Outcome:
     """The failure may pass: it is worth trying again."""
     retry_after: float | None = None
     suspended: Suspend | None = None
-    settlement: Settlement = Settlement()
+    settlement: Settlement = NOTHING
 
 
 def run_inline(spec: NodeSpec, block: Block, inputs: Mapping[str, Any], context: Context) -> Outcome:
@@ -46,9 +47,7 @@ def run_inline(spec: NodeSpec, block: Block, inputs: Mapping[str, Any], context:
             except StopIteration as sent:
                 outputs.append(checked(spec, sent.value))
             else:
-                outcome.error = (
-                    f"The block {block.title} says that it is short, but it waits. This is a fault of the block."
-                )
+                outcome.error = f"The block {block.title} is declared short, but it waits: a fault of the block."
                 break
     except StopAsyncIteration:
         pass

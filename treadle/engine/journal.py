@@ -24,6 +24,12 @@ HIGH_WATER = 50_000
 """Records of one root that may wait for the disk before its pure firings pause."""
 
 _WRITE = "SELECT journal_write_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+DATABASE_GONE = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+)
 _log = logging.getLogger(__name__)
 
 
@@ -161,12 +167,7 @@ class Journal:
                 self._writing = True
                 try:
                     await self._commit(batches)
-                except (
-                    OSError,
-                    asyncpg.PostgresConnectionError,
-                    asyncpg.InterfaceError,
-                    asyncpg.OperatorInterventionError,
-                ):
+                except DATABASE_GONE:
                     _log.warning("the database went away during a journal write", exc_info=True)
                     self._on_broken()
                     return

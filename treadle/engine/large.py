@@ -19,7 +19,7 @@ _REMEMBERED = 256
 
 
 class LargeValues:
-    """Replaces the large values of one root's records. A value that is seen again is neither hashed nor stored again."""
+    """Replaces the large values of one root's records. A value seen again is not stored again."""
 
     def __init__(self, workspace: WorkspaceId, blobs: Blobs) -> None:
         self._workspace = workspace

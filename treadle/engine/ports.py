@@ -56,7 +56,7 @@ class Blobs(Protocol):
 
 
 class Bell(Protocol):
-    """Tells workers that there is something to look at. It may ring too often, and may be lost: the database is true."""
+    """Tells workers that there is something to look at. A ring may come too often, or be lost: the database is true."""
 
     def ring(self, topic: str) -> None:
         """``queue``: something is queued; otherwise a root's id: its inbox has something new."""
@@ -133,6 +133,8 @@ class Services:
     blobs: Blobs
     charges: Charges = field(default_factory=FreeOfCharge)
     limits: Limits = Limits()
+    specs: dict[bytes, Any] = field(default_factory=dict)
+    """Blocks looked up per plan, by digest (``treadle.engine.run.node_specs``)."""
 
 
 def policy_refusal(block: Block | None, node: PlanNode) -> str:

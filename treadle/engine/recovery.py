@@ -15,7 +15,6 @@ from treadle.engine.root import Root
 from treadle.engine.run import Run
 from treadle.engine.store import ExecutionRow, Store
 from treadle.engine.summary import fold_summary
-from treadle.kernel.firing import Phase
 from treadle.kernel.plan import Plan
 from treadle.kernel.records import Record, apply, decode_records, references, resolved
 from treadle.kernel.snapshot import restore
@@ -137,19 +136,10 @@ def go_on(root: Root, rows: Mapping[ExecutionId, ExecutionRow]) -> None:
             row = rows[run.id]
             root.begin(run, {int(node): values for node, values in row.inputs.items()}, {})
             continue
-        machine.ready = type(machine.ready)(
-            firing
-            for firing in machine.firings.values()
-            if firing.phase is Phase.READY and not _in_backlog(run, firing.node, firing.number)
-        )
+        machine.ready = machine.startable()
         for firing in list(machine.blocked_firings()):
             root.set_timer(run, firing)
         root.wake(run)
-
-
-def _in_backlog(run: Run, node: int, number: int) -> bool:
-    backlog = run.machine.nodes[node].backlog
-    return bool(backlog) and any(each.number == number for each in backlog)
 
 
 async def load_contents(blobs: Blobs, wanted: Mapping[str, WorkspaceId]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from treadle.kernel.firing import Firing, Phase
 from treadle.kernel.records import FORMAT, Record
 from treadle.kernel.states import Status
 from treadle.sdk.block import Work
+from treadle.sdk.context import Context
 from treadle.sdk.errors import BlockError
 
 SLICE_SECONDS = 0.004
@@ -150,14 +151,12 @@ class Root:
             run = self._todo[0]
             ready = run.machine.ready
             steps = 0
-            while ready and not self.over:
+            while ready:
                 self._start(run, ready.popleft())
                 steps += 1
                 if not steps & 15 and (clock() > deadline or len(run.pending) > HIGH_WATER):
                     self._resume_drain_later(run)
                     return
-            if self.over:
-                return
             self._todo.popleft()
             run.queued = False
             self.check(run)
@@ -179,15 +178,15 @@ class Root:
         spec = run.specs[firing.node]
         if spec.inline and spec.block is not None:
             began = self.services.clock.monotonic()
-            context = spec.context or self._inline_context(run, firing, spec)
+            context = run.contexts.get(firing.node) or self._inline_context(run, firing, spec)
             outcome = run_inline(spec, spec.block, {**spec.node.constants, **firing.values}, context)
             self.end(run, firing, outcome, int((self.services.clock.monotonic() - began) * 1e6))
         else:
             self.launch(run, firing, spec)
 
-    def _inline_context(self, run: Run, firing: Firing, spec: NodeSpec) -> Any:
-        spec.context = make_context(self, run, firing, spec)
-        return spec.context
+    def _inline_context(self, run: Run, firing: Firing, spec: NodeSpec) -> Context:
+        context = run.contexts[firing.node] = make_context(self, run, firing, spec)
+        return context
 
     # ---- attempts -----------------------------------------------------------------------------------------------
 
@@ -447,17 +446,12 @@ class Root:
 
     def _let_go(self) -> None:
         """Nothing of this root runs here any more; the worker forgets it once that is durable."""
-        self.over = True
-        for run in self.runs.values():
-            self._cancel(run)
+        self.abandon()
         self.batch().callbacks.append(lambda: self._on_over(self))
 
     def lost(self) -> None:
         """The lease is gone: whatever runs here counts for nothing."""
-        if not self.over:
-            self.over = True
-            for run in self.runs.values():
-                self._cancel(run)
+        self.abandon()
         self._journal.forget(self)
         self.on_lost()
         self._on_over(self)
@@ -467,6 +461,7 @@ class Root:
         self.over = True
         for run in self.runs.values():
             self._cancel(run)
+            run.machine.ready.clear()
 
     def next_due(self) -> int | None:
         """When the earliest timer of the tree is due, in milliseconds since 1970."""

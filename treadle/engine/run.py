@@ -15,10 +15,13 @@ from treadle.sdk.block import Block, Work
 from treadle.sdk.context import Context
 
 
-class NodeSpec:
-    """A node with its block, looked up once per run."""
+PLANS_KEPT = 1_000
 
-    __slots__ = ("block", "context", "inline", "node", "refusal", "secrets")
+
+class NodeSpec:
+    """A node with its block."""
+
+    __slots__ = ("block", "inline", "node", "refusal", "secrets")
 
     def __init__(self, node: PlanNode, block: Block | None) -> None:
         self.node = node
@@ -28,11 +31,20 @@ class NodeSpec:
             block and block.short and node.work == Work.PURE and not self.refusal and not block.sensitive
         )
         """Runs on the engine's own loop, with no task."""
-        self.context: Context | None = None
-        """Of inline firings: made once, because a pure block cannot tell the difference."""
         self.secrets = (
             frozenset(name for name, pin in block.reader.pins.items() if pin.secret) if block else frozenset()
         )
+
+
+def node_specs(plan: Plan, services: Services) -> list[NodeSpec]:
+    """The specs of the plan's nodes; looked up once per process and plan."""
+    known = services.specs.get(plan.digest)
+    if known is None:
+        known = [NodeSpec(node, services.registry.get(node.block_id)) for node in plan.nodes]
+        if len(services.specs) >= PLANS_KEPT:
+            services.specs.clear()
+        services.specs[plan.digest] = known
+    return known
 
 
 class Run:
@@ -41,6 +53,7 @@ class Run:
     __slots__ = (
         "children",
         "closed",
+        "contexts",
         "depth",
         "id",
         "idempotency_key",
@@ -74,7 +87,9 @@ class Run:
         self.plan = plan
         self.machine = Machine(plan)
         self.summary = Summary(len(plan.nodes))
-        self.specs = [NodeSpec(node, services.registry.get(node.block_id)) for node in plan.nodes]
+        self.specs = node_specs(plan, services)
+        self.contexts: dict[int, Context] = {}
+        """Of inline firings, by node: made once, because a pure block cannot tell the difference."""
         self.parent = parent
         """(run, firing, slot) that started this sub-agent."""
         self.depth: int = parent[0].depth + 1 if parent else 0

@@ -59,7 +59,8 @@ def execution_row(record: asyncpg.Record) -> ExecutionRow:
     """A row of the executions table."""
     values = {name: record[name] for name in ExecutionRow.__slots__}
     for name in _JSON:
-        values[name] = unmarked(msgspec.json.decode(values[name]))
+        text = values[name]
+        values[name] = unmarked(msgspec.json.decode(text)) if '{"$' in text else msgspec.json.decode(text)
     values["status"] = Status(values["status"])
     values["outputs"] = [(name, value) for name, value in values["outputs"]]
     return ExecutionRow(**values)

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -14,7 +14,7 @@ from treadle.base.database import connect, create_pool
 from treadle.base.ids import ExecutionId, WorkerId, WorkspaceId, uuid7
 from treadle.engine import inbox
 from treadle.engine.bell import QUEUE, PostgresBell, listen
-from treadle.engine.journal import Journal
+from treadle.engine.journal import DATABASE_GONE, Journal
 from treadle.engine.ports import Services
 from treadle.engine.recovery import Recovery, go_on
 from treadle.engine.root import Root, created_row
@@ -22,15 +22,16 @@ from treadle.engine.run import Run
 from treadle.engine.store import ExecutionRow, Store, execution_row
 from treadle.kernel.plan import Plan
 from treadle.kernel.records import FORMAT
-from treadle.kernel.states import FINAL
+from treadle.kernel.states import FINAL, Status
 
 LEASE_SECONDS = 10.0
 HEARTBEAT_SECONDS = 2.0
 SWEEP_SECONDS = 1.0
 CLAIM_AT_ONCE = 200
+ELSEWHERE_SECONDS = 0.1
+"""How often an execution that another worker runs is looked at."""
 
 _log = logging.getLogger(__name__)
-_DATABASE_GONE = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
 
 
 class Worker:
@@ -58,7 +59,8 @@ class Worker:
         self.on_over: Callable[[ExecutionId], None] = lambda id: None
         self._look = asyncio.Event()
         self._folding = False
-        self._over = asyncio.Condition()
+        self._full = False
+        self._waiters: dict[ExecutionId, list[asyncio.Future[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._helpers: set[asyncio.Task[Any]] = set()
         self._wake_timer: asyncio.TimerHandle | None = None
@@ -116,7 +118,7 @@ class Worker:
             self.bell.ring(QUEUE)
             await self.bell.close()
             await asyncio.gather(self._journal_connection.close(), self._listener.close())
-        except _DATABASE_GONE:
+        except DATABASE_GONE:
             _log.info("the database was gone before the worker had left")
         self.pool.terminate()
 
@@ -135,7 +137,7 @@ class Worker:
             try:
                 await self.pool.execute("UPDATE workers SET expires_at = '-infinity' WHERE id = $1", old)
                 await self._enter()
-            except _DATABASE_GONE:
+            except DATABASE_GONE:
                 await asyncio.sleep(0.2)
             else:
                 return
@@ -166,10 +168,10 @@ class Worker:
         root = Root(run, workspace, 1, self._services, self.journal, self._forget)
         self.roots[id] = root
         durable: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        root.on_lost = lambda: durable.done() or durable.set_result(False)
+        root.on_lost = partial(_settle, durable, False)
         batch = root.batch()
         batch.created.append(created_row(root, run, inputs))
-        batch.callbacks.append(lambda: durable.done() or durable.set_result(True))
+        batch.callbacks.append(partial(_settle, durable, True))
         root.begin(run, inputs, {})
         if await durable:
             return id
@@ -180,30 +182,32 @@ class Worker:
     async def finished(self, workspace: WorkspaceId, id: ExecutionId, *, resting: bool = False) -> ExecutionRow:
         """Wait until the execution is over (or, with ``resting``, waits for a person or an event); its summary."""
         while True:
+            if id in self.roots:
+                await self._let_go(id)
             row = await self.store.execution(workspace, id)
-            if row.status in FINAL or (resting and row.status in ("WAITING", "REVIEW")):
+            if row.status in FINAL or (resting and row.status in (Status.WAITING, Status.REVIEW)):
                 return row
-            try:
-                async with asyncio.timeout(0.5), self._over:
-                    await self._over.wait_for(lambda: id not in self.roots)
-            except TimeoutError:
-                continue
-            if (await self.store.execution(workspace, id)).status not in FINAL:
-                await asyncio.sleep(0.05)
+            if id not in self.roots:
+                await asyncio.sleep(ELSEWHERE_SECONDS)
+
+    async def _let_go(self, id: ExecutionId) -> None:
+        """Wait until this worker does not hold the root any more."""
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(id, []).append(over)
+        await over
 
     def _forget(self, root: Root) -> None:
         if self.roots.get(root.id) is root:
             del self.roots[root.id]
         self.on_over(root.id)
-        self._help(self._announce())
+        for waiter in self._waiters.pop(root.id, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+        if self._full:
+            self._look.set()
         due = root.next_due()
         if due is not None and not self._closing:
             self._wake_in(max(0.0, (due - root.now_ms()) / 1000))
-
-    async def _announce(self) -> None:
-        async with self._over:
-            self._over.notify_all()
-        self._look.set()
 
     async def _claim_for_ever(self) -> None:
         while True:
@@ -211,12 +215,13 @@ class Worker:
             self._look.clear()
             try:
                 while await self._claim() == CLAIM_AT_ONCE:
-                    await asyncio.sleep(0)
-            except _DATABASE_GONE:
+                    pass
+            except DATABASE_GONE:
                 _log.warning("cannot claim work: the database does not answer")
 
     async def _claim(self) -> int:
         room = min(CLAIM_AT_ONCE, self._capacity - len(self.roots))
+        self._full = room < CLAIM_AT_ONCE
         if room <= 0:
             return 0
         claimed = await self.pool.fetch(
@@ -252,7 +257,7 @@ class Worker:
                 root = self.roots.get(ExecutionId(id))
                 if root is not None:
                     inbox.fold(root, rows)
-        except _DATABASE_GONE:
+        except DATABASE_GONE:
             _log.warning("cannot read the inbox: the database does not answer")
 
     def _wake_in(self, seconds: float) -> None:
@@ -269,20 +274,19 @@ class Worker:
     async def _wake_due(self) -> None:
         try:
             await self._wake()
-        except _DATABASE_GONE:
+        except DATABASE_GONE:
             _log.warning("cannot wake runs: the database does not answer")
 
     async def _wake(self) -> None:
         if await self.pool.fetchval("SELECT executions_wake_v1()"):
             self._look.set()
             self.bell.ring(QUEUE)
-        upcoming: datetime | None
-        upcoming, now = await self.pool.fetchrow(
-            "SELECT min(wake_at), clock_timestamp() FROM executions"
+        seconds = await self.pool.fetchval(
+            "SELECT extract(epoch FROM min(wake_at) - clock_timestamp())::float8 FROM executions"
             " WHERE status IN ('WAITING', 'REVIEW') AND parent_id IS NULL AND wake_at IS NOT NULL"
         )
-        if upcoming is not None:
-            self._wake_in(max(0.0, (upcoming - now).total_seconds()))
+        if seconds is not None:
+            self._wake_in(max(0.0, seconds))
 
     async def _sweep(self) -> None:
         """Find again what a lost ring or a dead worker has left behind."""
@@ -296,7 +300,7 @@ class Worker:
                 if self.roots:
                     await self._fold_inboxes()
                 self._enforce_time()
-            except _DATABASE_GONE:
+            except DATABASE_GONE:
                 _log.warning("the sweeper cannot reach the database")
 
     def _enforce_time(self) -> None:
@@ -313,7 +317,7 @@ class Worker:
                     self.id,
                     self._lease_seconds,
                 )
-            except _DATABASE_GONE:
+            except DATABASE_GONE:
                 continue
             if renewed == "UPDATE 0" and not self._closing:
                 _log.warning("the lease was lost; starting anew")
@@ -323,6 +327,11 @@ class Worker:
         task = asyncio.get_running_loop().create_task(work)
         self._helpers.add(task)
         task.add_done_callback(self._helpers.discard)
+
+
+def _settle(future: "asyncio.Future[bool]", result: bool) -> None:
+    if not future.done():
+        future.set_result(result)
 
 
 def process_name() -> str:

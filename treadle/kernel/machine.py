@@ -33,7 +33,7 @@ class NodeState:
         self.inflight: dict[int, Firing] = {}
         """Firings whose outputs have not all gone downstream, in order."""
         self.running = 0
-        self.backlog: deque[Firing] = deque()
+        self.backlog: deque[Firing] | None = None
         """Complete sets above the node's concurrency."""
         self.gathered: list[tuple[Any, Cause]] = []
         """What a Collect has so far."""
@@ -160,7 +160,7 @@ class Machine:
         self.firings[number].due = due
 
     def suspended(self, number: int, kind: str, payload: Any, due: int | None) -> None:
-        """The firing waits for a person (``review``), a time (``timer``) or an event; it keeps its place in the order."""
+        """The firing waits for a person (``review``), a time (``timer``) or an event; it keeps its place."""
         self._block(number, Phase.REVIEW if kind == "review" else Phase.WAITING)
         self.firings[number].payload = payload
         self.firings[number].due = due
@@ -213,7 +213,7 @@ class Machine:
         self.stop_reason = reason
         self.ready.clear()
         for state in self.nodes:
-            state.backlog.clear()
+            state.backlog = None
         self.firings.clear()
         self.busy = self.blocked = 0
 
@@ -228,6 +228,13 @@ class Machine:
     def idle(self) -> bool:
         """Nothing can go on before a timer, a person or an event."""
         return self.busy == 0 and self.blocked > 0
+
+    def startable(self) -> deque[Firing]:
+        """After a replay: the firings that are ready or had been started, in order; those over a node's cap are not."""
+        capped = {firing.number for state in self.nodes for firing in state.backlog or ()}
+        return deque(
+            firing for firing in self.firings.values() if firing.phase is Phase.READY and firing.number not in capped
+        )
 
     def blocked_firings(self) -> Iterator[Firing]:
         """The firings that wait for something outside."""
@@ -283,7 +290,7 @@ class Machine:
             self._fire(state, route.sink, *found)
 
     def _take_set(self, state: NodeState) -> tuple[dict[str, Any], tuple[Cause, ...]] | None:
-        """Take the oldest set if it is complete: the head of every queue, static pins filled with their latest value."""
+        """Take the oldest set if it is complete: the head of every queue, or a static pin's latest value."""
         chosen: dict[str, tuple[Any, Cause]] = {}
         fresh = False
         for pin, queue in state.queues.items():
@@ -326,6 +333,7 @@ class Machine:
             state.running += 1
             self.ready.append(firing)
         else:
+            state.backlog = state.backlog or deque()
             state.backlog.append(firing)
 
     def _free_slot(self, state: NodeState) -> None:

@@ -134,6 +134,10 @@ def _apply_open(machine: Machine, record: Record) -> None:
     machine.opened({tuple((cause[0], cause[1]) for cause in causes): values for causes, values in record[1]})
 
 
+def _apply_tool(machine: Machine, record: Record) -> None:
+    machine.called(record[1], record[2], record[3], record[4])
+
+
 def _ignore(machine: Machine, record: Record) -> None:
     """The record says something of the run that does not change what fires."""
 
@@ -146,7 +150,7 @@ _EVENTS: Mapping[str, Callable[[Machine, Record], None]] = {
     "retry": lambda machine, record: machine.retrying(record[1], record[2], record[5]),
     "wait": lambda machine, record: machine.suspended(record[1], record[2], record[3], record[5]),
     "resume": lambda machine, record: machine.resumed(record[1], record[2]),
-    "tool": lambda machine, record: machine.called(record[1], record[2], record[3], record[4]),
+    "tool": _apply_tool,
     "keep": _apply_keep,
     "open": _apply_open,
     "stop": lambda machine, record: machine.stopped(record[1]),

@@ -47,7 +47,7 @@ def restore(machine: Machine, counts: Counts, data: dict[str, Any]) -> None:
     machine.approved = set(data["approved"])
     machine.tool_calls = {(caller, slot): number for caller, slot, number in data["tools"]}
     machine.tool_results = {number: [(pin, value) for pin, value in result] for number, result in data["results"]}
-    machine.live = {collect: live for collect, live in data["live"]}
+    machine.live = dict(data["live"])
     machine.firings = {each["number"]: _load_firing(each) for each in data["firings"]}
     for state, dumped in zip(machine.nodes, data["nodes"], strict=True):
         _load_node(state, dumped, machine.firings)
@@ -90,7 +90,7 @@ def _dump_node(state: NodeState) -> dict[str, Any]:
         "latest": state.latest,
         "inflight": list(state.inflight),
         "running": state.running,
-        "backlog": [firing.number for firing in state.backlog],
+        "backlog": [firing.number for firing in state.backlog or ()],
         "gathered": state.gathered,
         "fired": state.fired,
     }
