@@ -16,8 +16,6 @@ from treadle.features.graphs.schemas import BadRunInputs, input_schema, output_s
 from treadle.sdk.registry import Registry
 
 BUILT_IN = Registry([*treadle.blocks.catalogue.ALL_BLOCKS, *treadle.integrations.catalogue.ALL_BLOCKS])
-    {b.id: b for b in [*treadle.blocks.catalogue.ALL_BLOCKS, *treadle.integrations.catalogue.ALL_BLOCKS]}.values()
-)
 
 
 def test_the_input_schema_says_what_the_nodes_say() -> None:
