@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from treadle.sdk.compute import ComputeFailed, ComputeLimit, ComputePool
-from treadle.sdk.errors import RetryLater
+from treadle.sdk.errors import BlockError, RetryLater
+from treadle.sdk.templates import render
 
 _MODULE = "tests.sdk.compute_functions"
 _NAMES = (
@@ -18,7 +20,7 @@ _NAMES = (
     *("raise_block_error", "chatter", "unencodable", "surroundings", "write_file", "open_socket", "start_program"),
     "fork",
 )
-FUNCTIONS = frozenset(f"{_MODULE}:{name}" for name in _NAMES)
+FUNCTIONS = frozenset({*(f"{_MODULE}:{name}" for name in _NAMES), "treadle.sdk.template_engine:render_in_worker"})
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="address space is bounded on Linux only")
 
@@ -90,6 +92,27 @@ async def test_a_memory_bomb_is_ended_and_its_worker_replaced(pool: ComputePool)
     after = await run(pool, "pid")
     assert after != before
     assert await gone(before)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 9**(9**9) }}",
+        "{{ 'a' * 10**10 }}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{{ a * b }}{% endfor %}{% endfor %}",
+        "{{ ([0] * 10**9) | length }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+        "{{ '%0999999999d' % 1 }}",
+    ],
+)
+async def test_a_template_bomb_fails_cleanly_and_others_are_served(pool: ComputePool, template: str) -> None:
+    bomb = asyncio.create_task(render(template, {}, pool))
+    while not bomb.done():
+        assert await run(pool, "add", 1, 1) == 2
+        await asyncio.sleep(0.01)
+    with pytest.raises(BlockError):
+        await bomb
+    assert await render("{% for n in numbers %}{{ n }}{% endfor %}", {"numbers": [1, 2]}, pool) == "12"
 
 
 @linux_only
@@ -186,6 +209,14 @@ async def test_calls_wait_for_a_worker_and_too_many_are_sent_away() -> None:
             await run(pool, "add", 1, 1)
         assert await asyncio.gather(*calls) == ["rested", "rested"]
         assert pool.processes == 1
+
+
+async def test_the_working_directory_is_made_anew_when_it_is_gone(pool: ComputePool) -> None:
+    found = await run(pool, "surroundings")
+    shutil.rmtree(found["cwd"])
+    with pytest.raises(ComputeFailed):
+        await run(pool, "die")
+    assert (await run(pool, "surroundings"))["cwd"] != found["cwd"]
 
 
 async def test_idle_workers_end() -> None:

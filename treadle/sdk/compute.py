@@ -231,21 +231,31 @@ class ComputePool:
         return worker
 
     async def _start(self) -> _Worker:
-        if self._directory is None:
-            self._directory = tempfile.mkdtemp(prefix="treadle-compute-")
+        try:
+            process = await self._spawn()
+        except OSError as error:
+            raise RetryLater(f"no worker process can be started ({error.strerror})", fix="try again later") from None
+        worker = _Worker(process)
+        self._all.add(worker)
+        return worker
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
         package = Path(treadle.__file__).parent
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", str(package / "sdk" / "compute_worker.py"), str(package.parent)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            cwd=self._directory,
+            cwd=self._scratch(),
             env={},
             start_new_session=True,
         )
-        worker = _Worker(process)
-        self._all.add(worker)
-        return worker
+
+    def _scratch(self) -> str:
+        """The workers' empty directory; made anew when a cleaner of temporary files has removed it."""
+        if self._directory is None or not Path(self._directory).is_dir():
+            self._directory = tempfile.mkdtemp(prefix="treadle-compute-")
+        return self._directory
 
     def _give_back(self, worker: _Worker) -> None:
         if worker.worn or self._closed:

@@ -48,6 +48,8 @@ def confine() -> None:
     """Give up, for good, what no function needs: the network, other programs, writing files, core dumps, many files."""
     leave_network()
     if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            os.nice(5)  # the server's event loop comes first
         for name, limit in (
             (resource.RLIMIT_CORE, 0),
             (resource.RLIMIT_FSIZE, 0),

@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlencode, urljoin
 
@@ -33,7 +33,7 @@ class Target:
 
     origin: Origin
     path: str
-    userinfo: str = ""
+    userinfo: str = field(default="", repr=False)
 
     @property
     def url(self) -> str:
@@ -87,8 +87,8 @@ class Outgoing:
 
     method: str
     target: Target
-    headers: Mapping[str, str]
-    body: bytes = b""
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
 
     def wire_headers(self, secrets: Mapping[str, str]) -> Headers:
         """All headers for the wire. ``secrets`` are those of the credentials, for this hop only."""

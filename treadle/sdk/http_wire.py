@@ -12,7 +12,10 @@ from dataclasses import dataclass
 import h11
 
 CONNECT_SECONDS = 10.0
-"""How long one address may take to accept, TLS included."""
+"""How long the last address of a host may take to accept, TLS included."""
+
+FALLBACK_SECONDS = 2.5
+"""How long the addresses before it may take: a machine without working IPv6 must not wait long for each connection."""
 
 KEEP_SECONDS = 15.0
 """How long an idle connection is kept."""
@@ -232,9 +235,10 @@ async def connect(origin: Origin, addresses: Sequence[str], tls: Callable[[], ss
     secure = origin.scheme == "https"
     context, name = (tls(), origin.host) if secure else (None, None)
     reason = "cannot connect"
-    for address in addresses[:4]:
+    candidates = addresses[:4]
+    for address in candidates:
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(CONNECT_SECONDS if address == candidates[-1] else FALLBACK_SECONDS):
                 _, wire = await asyncio.get_running_loop().create_connection(
                     _Wire, address, origin.port, ssl=context, server_hostname=name
                 )
