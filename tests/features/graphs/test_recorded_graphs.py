@@ -13,7 +13,7 @@ from treadle.features.graphs.reader import read_agent_file
 from treadle.features.graphs.schemas import BadRunInputs, run_inputs
 from treadle.features.graphs.validation import validate
 
-REFUSED_AT_THE_START = ["graph/54"]
+REFUSED_AT_THE_START = ["graph/44"]
 """There the run starts, and its first node fails: the date that it is given is none. Here it does not start."""
 
 

@@ -20,7 +20,7 @@ class CredentialUse:
     node: str
     pin: str
     optional: bool
-    """The run may go without: the node is then skipped."""
+    """The run may start without: the block copes, or the node (``credentials_optional``) is skipped."""
 
 
 @dataclass(slots=True)
