@@ -3,7 +3,7 @@
 from typing import Any
 
 from treadle.base.ids import GraphId
-from treadle.sdk.block import BlockKind, Stream, Work, block
+from treadle.sdk.block import BlockKind, Example, Stream, Work, block
 from treadle.sdk.context import Context
 from treadle.sdk.errors import InputRefused
 from treadle.sdk.pins import Inputs, Outputs, pin
@@ -14,7 +14,7 @@ class SubAgent(Inputs):
 
     user_id: str = pin("Kept from imported agents; not used.", default="", hidden=True)
     graph_id: str = pin("Which agent is run.")
-    graph_version: int | None = pin("Which version of it; the latest when empty.", default=None, advanced=False)
+    graph_version: int = pin("Which version of it.")
     agent_name: str | None = pin("The agent's name, for people.", default=None)
     inputs: dict[str, Any] = pin("Values for the agent's inputs, by name.", default_factory=dict, advanced=False)
     input_schema: dict[str, Any] = pin("The agent's inputs.", default_factory=dict, hidden=True)
@@ -37,6 +37,14 @@ class SubAgentOutputs(Outputs):
     dynamic_inputs=True,
     dynamic_outputs=True,
     categories=("AGENT",),
+    examples=(
+        Example(
+            {"graph_id": "translator", "graph_version": 2, "inputs": {"language": "nb"}, "text": "Hello"},
+            [("translation", "Hei")],
+            title="The agent's own inputs are pins",
+            context={"agents": {"translator": {"outputs": [("translation", "Hei")]}}},
+        ),
+    ),
 )
 async def run_agent(inputs: SubAgent, ctx: Context) -> Stream:
     """Run another agent as a step of this one. Its outputs are sent on as they come; if it fails, this step fails."""

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from treadle.base.ids import GraphId
-from treadle.sdk.block import BlockKind, Stream, Work, block
+from treadle.sdk.block import BlockKind, Example, Stream, Work, block
 from treadle.sdk.context import Context
 from treadle.sdk.errors import BlockError
 from treadle.sdk.pins import Inputs, Outputs, pin
@@ -62,6 +62,13 @@ class _Done:
     streaming=True,
     resumable=True,
     categories=("AGENT",),
+    examples=(
+        Example(
+            {"items": ["a", "b"], "graph_id": "upper", "input_name": "text", "output_name": "loud"},
+            [("result", "!"), ("result", "!"), ("results", ["!", "!"]), ("errors", [])],
+            context={"agents": {"upper": {"outputs": [("loud", "!")]}}},
+        ),
+    ),
 )
 async def for_each(inputs: EachItem, ctx: Context) -> Stream:
     """Run an agent once for each element of a list, several at a time, and send the results in the list's order.

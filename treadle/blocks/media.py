@@ -6,7 +6,7 @@ from enum import Enum
 from uuid import uuid4
 
 from treadle.blocks import ffmpeg
-from treadle.sdk.block import Stream, Work, block
+from treadle.sdk.block import Example, Stream, Work, block
 from treadle.sdk.context import Context
 from treadle.sdk.errors import BlockError, InputRefused
 from treadle.sdk.pins import Inputs, Outputs, pin
@@ -15,6 +15,7 @@ LONGEST_VIDEO = 4 * 3600.0
 """Seconds of the longest video that is made."""
 MOST_LOOPS = 10_000
 _CATEGORIES = ("MULTIMEDIA",)
+_NO_FILM = ("error", "There is no file 'film.mp4' in this run.")
 _EVEN_SIZE = "pad=ceil(iw/2)*2:ceil(ih/2)*2"
 
 
@@ -44,6 +45,7 @@ class MediaLength(Outputs):
     outputs=MediaLength,
     work=Work.EFFECT,
     categories=_CATEGORIES,
+    examples=(Example({"media_in": "film.mp4"}, [_NO_FILM], title="The file must be there"),),
 )
 async def media_duration(inputs: MediaToMeasure, ctx: Context) -> Stream:
     """How long an audio or video file plays, in seconds."""
@@ -76,6 +78,13 @@ class MadeVideo(Outputs):
     outputs=MadeVideo,
     work=Work.EFFECT,
     categories=_CATEGORIES,
+    examples=(
+        Example(
+            {"video_in": "film.mp4"},
+            [("error", "duration: neither duration nor n_loops is given")],
+            title="It must be told how long to loop",
+        ),
+    ),
 )
 async def loop_video(inputs: VideoToLoop, ctx: Context) -> Stream:
     """Play a video again and again: for some seconds, or a number of times."""
@@ -113,6 +122,7 @@ class VideoAndAudio(Inputs):
     outputs=MadeVideo,
     work=Work.EFFECT,
     categories=_CATEGORIES,
+    examples=(Example({"video_in": "film.mp4", "audio_in": "song.mp3"}, [_NO_FILM], title="The files must be there"),),
 )
 async def add_audio_to_video(inputs: VideoAndAudio, ctx: Context) -> Stream:
     """Give a video another sound. The result is as long as the video."""

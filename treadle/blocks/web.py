@@ -6,6 +6,8 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from pydantic import SecretStr
+
 from treadle.sdk.block import Example, Stream, Work, block
 from treadle.sdk.context import Context, Reply
 from treadle.sdk.credentials import AuthKind, Credentials, CredentialsRef, credentials_pin
@@ -86,6 +88,29 @@ class AuthenticatedWebRequest(WebRequest):
     outputs=WebAnswer,
     work=Work.EFFECT,
     categories=_CATEGORIES,
+    examples=(
+        Example(
+            {
+                "url": "https://api.example.com/me",
+                "method": "GET",
+                "credentials": {"id": "1", "provider": "http", "type": "host_scoped"},
+            },
+            [("response", "you")],
+            context={
+                "http": [lambda request: "you"],
+                "credentials": {
+                    "credentials": Credentials(
+                        id="1",
+                        provider="http",
+                        kind=AuthKind.HOST_SCOPED,
+                        secret=SecretStr(""),
+                        headers={"X-Key": SecretStr("an example")},
+                        hosts=("api.example.com",),
+                    )
+                },
+            },
+        ),
+    ),
 )
 async def send_authenticated_web_request(inputs: AuthenticatedWebRequest, ctx: Context) -> Stream:
     """Send a request to a web address with stored credentials. They go only to the hosts that they are for."""

@@ -238,8 +238,9 @@ class _ScriptedRun:
 class ScriptedAgents:
     """Sub-agents by graph id; every start is recorded, and starting a slot again gives the same run."""
 
-    def __init__(self, scripts: Mapping[str, AgentScript] | None = None) -> None:
-        self._scripts = dict(scripts or {})
+    def __init__(self, scripts: Mapping[str, AgentScript | Mapping[str, Any]] | None = None) -> None:
+        given = (scripts or {}).items()
+        self._scripts = {name: AgentScript(**each) if isinstance(each, Mapping) else each for name, each in given}
         self._runs: dict[int, AgentRun] = {}
         self.started: list[StartedAgent] = []
 
@@ -288,7 +289,7 @@ def make_context(**overrides: Any) -> Context:
     """A context for a test. ``overrides`` are fields of ``Context``; these also take short forms:
 
     ``clock`` a moment or ISO text; ``http`` a sequence of handlers; ``storage`` the data held; ``files`` name ->
-    content; ``agents`` graph id -> ``AgentScript``; ``tools`` a sequence of (``Tool``, function).
+    content; ``agents`` graph id -> ``AgentScript`` or its fields; ``tools`` a sequence of (``Tool``, function).
     """
     short: dict[str, tuple[Callable[..., Any], tuple[type[Any], ...]]] = {
         "clock": (FrozenClock, (datetime, str)),
