@@ -20,6 +20,11 @@ CREATE TABLE IF NOT EXISTS schema_history (
 )
 """
 
+_READ_ONLY = """
+REVOKE ALL ON alembic_version, schema_history FROM treadle_engine, treadle_api;
+GRANT SELECT ON alembic_version, schema_history TO treadle_engine, treadle_api
+"""
+
 
 class ScriptImpl(PostgresqlImpl):
     """Lets ``op.execute`` run a text of many SQL statements, as it stands, which a prepared statement cannot be."""
@@ -46,6 +51,9 @@ def _record(ctx: MigrationContext, step: MigrationInfo, heads: Collection[Any], 
         "INSERT INTO schema_history (revision, release) VALUES ($1, $2) ON CONFLICT (revision) DO NOTHING",
         (step.up_revision_id, release),
     )
+    # A revision may have granted all tables.
+    for statement in _READ_ONLY.split(";"):
+        ctx.connection.exec_driver_sql(statement)
 
 
 def _run(connection: Connection) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,10 +20,13 @@ import pytest
 
 from treadle.base.config import Settings, load_settings
 from treadle.base.database import DatabaseUrls, embedded_urls
+from treadle.base.locks import is_locked, try_lock
 from treadle.base.migrations import migrate
 from treadle.base.postgres import EmbeddedPostgres
 from treadle.base.roles import DATABASE, EXTENSIONS, OWNER, SUPERUSER, prepare_embedded, superuser_address
 
+_SERVER_PREFIX = "treadle-tests-"
+_ABANDONED_SECONDS = 600.0
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 """Reference facts (exported agents, recorded vectors) that lie beside a checkout on some machines."""
 
@@ -60,7 +64,8 @@ def isolated_settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.fixture(scope="session")
 def database_server() -> Iterator[EmbeddedPostgres]:
     """A server whose database ``treadle`` is migrated and serves as the template. It forgets on a crash."""
-    home = Path(tempfile.mkdtemp(prefix="treadle-", dir=_memory_folder()))
+    _clear_away_abandoned_servers()
+    home = Path(tempfile.mkdtemp(prefix=_SERVER_PREFIX, dir=_memory_folder()))
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)
     server = EmbeddedPostgres(home, durable=False)
     server.start()
@@ -90,6 +95,23 @@ async def unmigrated_database(database_server: EmbeddedPostgres) -> AsyncIterato
         finally:
             await connection.close()
         yield urls
+
+
+def _clear_away_abandoned_servers() -> None:
+    """Stop and remove what test processes that were killed have left."""
+    for folder in Path(_memory_folder() or tempfile.gettempdir()).glob(f"{_SERVER_PREFIX}*"):
+        old = folder.stat()
+        if old.st_uid != os.geteuid() or time.time() - old.st_mtime < _ABANDONED_SECONDS:
+            continue
+        unused = try_lock(folder / "postgres.users")
+        if unused is None:
+            continue
+        os.close(unused)
+        if is_locked(folder / "postgres.alive"):
+            server = EmbeddedPostgres(folder, durable=False)
+            server.start()
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _memory_folder() -> Path | None:

@@ -83,6 +83,14 @@ async def test_the_release_that_made_each_revision_is_recorded(
     assert await value(unmigrated_database.owner, made) == "0001 by 1.1, 0002 by 1.2"
 
 
+async def test_only_the_owner_changes_what_is_recorded_about_the_schema(database: DatabaseUrls) -> None:
+    for dsn in (database.engine, database.api):
+        assert await stored_revision(dsn) == newest_revision()
+        for table in ("alembic_version", "schema_history"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await value(dsn, f"DELETE FROM {table}")
+
+
 async def test_three_backups_are_kept(unmigrated_database: DatabaseUrls, settings: Settings, release: Release) -> None:
     for number in range(1, 7):
         release(number, f"CREATE TABLE t{number} ()")

@@ -144,7 +144,8 @@ def test_a_stale_process_id_that_is_alive_again_does_not_block_the_start(home: P
     # The same user as the server's: PostgreSQL itself would take this process for a living server.
     user = None if os.geteuid() else stale.stat().st_uid
     with subprocess.Popen(["sleep", "60"], user=user) as innocent:
-        stale.write_text("\n".join([str(innocent.pid), *lines[1:]]))
+        for file in (stale, server.sockets / ".s.PGSQL.5432.lock"):
+            file.write_text("\n".join([str(innocent.pid), *lines[1:]]))
         assert server.ensure_running()
         server.stop()
         assert innocent.poll() is None
@@ -296,3 +297,21 @@ def test_a_user_without_a_name_is_told(home: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("pwd.getpwnam", unknown)
     monkeypatch.setattr("pwd.getpwuid", unknown)
     assert "no entry in /etc/passwd" in start_fails(home).message
+
+
+def test_a_data_folder_that_cannot_be_made_is_told(home: Path) -> None:
+    (home / "file").write_text("x")
+    assert "cannot be made" in start_fails(home / "file" / "data").message
+
+
+async def test_a_server_that_cannot_be_started_again_is_reported_while_we_live(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_database(settings):
+        os.kill(postmaster(settings.home), signal.SIGKILL)
+        version = settings.home / "postgres/PG_VERSION"
+        version.write_text("17\n")
+        async with asyncio.timeout(30):
+            while "made by PostgreSQL 17" not in caplog.text:  # noqa: ASYNC110 (a log cannot be awaited)
+                await asyncio.sleep(0.05)
+    assert not alive(settings.home)

@@ -24,6 +24,7 @@ SET_WORKSPACE = "SELECT set_config('treadle.workspace_id', $1, true)"
 """Row-level security reads this setting; it ends with the transaction."""
 
 _WATCH_SECONDS = 1.0
+_RETRY_SECONDS = 15.0
 _log = logging.getLogger(__name__)
 
 
@@ -123,3 +124,4 @@ async def _keep_running(server: "EmbeddedPostgres") -> None:
                 _log.error("PostgreSQL had died and was started again; see %s", server.log_file)
         except ConfigurationError as error:
             _log.error("%s %s", error.message, error.fix)
+            await asyncio.sleep(_RETRY_SECONDS)

@@ -201,6 +201,7 @@ class EmbeddedPostgres:
         # All its processes are gone (the lock is ours): what is left of them must not be taken for a live one,
         # which happens with unreaped zombies and with process ids that a container has used again.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+        (self.sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
         log_start = self._rotate_log()
         with self.log_file.open("ab") as log:
             process = subprocess.Popen(
