@@ -41,6 +41,10 @@ class Credentials:
     """For ``host_scoped``: the headers to send."""
     hosts: tuple[str, ...] = ()
 
+    def reference(self) -> CredentialsRef:
+        """What the credentials pin carries for these."""
+        return CredentialsRef(id=self.id, provider=self.provider, type=self.kind)
+
 
 def credentials_pin(
     *providers: str,
