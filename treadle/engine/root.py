@@ -18,9 +18,9 @@ from treadle.engine.journal import HIGH_WATER, Batch, Journal
 from treadle.engine.large import LargeValues
 from treadle.engine.ports import Services
 from treadle.engine.run import NodeSpec, Run
-from treadle.engine.summary import final_status, plain_json, summary_row
+from treadle.engine.summary import final_status, fold_summary, plain_json, summary_row
 from treadle.kernel.firing import Firing, Phase
-from treadle.kernel.records import FORMAT, Record
+from treadle.kernel.records import FORMAT, Record, apply
 from treadle.kernel.states import Status
 from treadle.sdk.block import Work
 from treadle.sdk.context import Context
@@ -95,6 +95,23 @@ class Root:
         self.record(run, ("begin", self.now_ms(), by_index, False, {**details, "format": FORMAT}))
         run.machine.begin(inputs)
         self.wake(run)
+
+    def seed(self, run: Run, records: Iterable[Record]) -> None:
+        """The run's first records are given: those of a re-run. Then it goes on by itself."""
+        for record in records:
+            self.record(run, self._referring(record))
+            fold_summary(run.summary, run.machine, record)
+            apply(run.machine, record)
+        self.wake(run)
+
+    def _referring(self, record: Record) -> Record:
+        """A first record of a re-run as it is kept: with references to its large values."""
+        if record[0] == "keep":
+            return (*record[:3], self.large.recorded_outputs(record[3], self._journal, self), *record[4:])
+        if record[0] == "begin":
+            inputs = {node: self.large.recorded(values, self.batch()) for node, values in record[2].items()}
+            return (*record[:2], inputs, *record[3:])
+        return record
 
     def hold(self) -> None:
         """Nothing starts before ``release``."""

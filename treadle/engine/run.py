@@ -14,7 +14,6 @@ from treadle.kernel.records import Record
 from treadle.sdk.block import Block, Work
 from treadle.sdk.context import Context
 
-
 PLANS_KEPT = 1_000
 
 

@@ -42,7 +42,10 @@ class Summary:
 
 
 def fold_summary(summary: Summary, machine: Machine, record: Record) -> None:
-    """Count a record; called before the machine is fed with it, because an ended firing is then forgotten."""
+    """Count a record; called before the machine is fed with it, because an ended firing is then forgotten.
+
+    Firings taken over from an earlier run are not counted: they were paid for there.
+    """
     if record[0] == "end":
         firing = machine.firings.get(record[1])
         if firing is not None:

@@ -4,13 +4,12 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import asyncpg
-
 from treadle.base.database import connect, create_pool
+from treadle.base.errors import Conflict
 from treadle.base.ids import ExecutionId, WorkerId, WorkspaceId, uuid7
 from treadle.engine import inbox
 from treadle.engine.bell import QUEUE, PostgresBell, listen
@@ -21,7 +20,7 @@ from treadle.engine.root import Root, created_row
 from treadle.engine.run import Run
 from treadle.engine.store import ExecutionRow, Store, execution_row
 from treadle.kernel.plan import Plan
-from treadle.kernel.records import FORMAT
+from treadle.kernel.records import FORMAT, Record
 from treadle.kernel.states import FINAL, Status
 
 LEASE_SECONDS = 10.0
@@ -152,19 +151,22 @@ class Worker:
         *,
         settings: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
+        rerun: tuple[ExecutionId, Sequence[Record]] | None = None,
     ) -> ExecutionId:
         """Create an execution and claim it in one commit; it is durable when this returns.
 
-        Returns the id of the earlier execution if the key was used before.
+        ``rerun`` names the earlier execution and gives the first records. Returns the id of the earlier execution if
+        the idempotency key was used before.
         """
         await self.store.save_plan(workspace, plan)
         id = ExecutionId(uuid7())
-        if self._closing or len(self.roots) >= self._capacity:
+        if rerun is None and (self._closing or len(self.roots) >= self._capacity):
             return await self.store.enqueue(
                 id, workspace, plan, inputs, settings=settings, idempotency_key=idempotency_key
             )
         run = Run(id, plan, self._services, settings=dict(settings or {}))
         run.idempotency_key = idempotency_key
+        run.rerun_of = rerun[0] if rerun else None
         root = Root(run, workspace, 1, self._services, self.journal, self._forget)
         self.roots[id] = root
         durable: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -172,11 +174,16 @@ class Worker:
         batch = root.batch()
         batch.created.append(created_row(root, run, inputs))
         batch.callbacks.append(partial(_settle, durable, True))
-        root.begin(run, inputs, {})
+        if rerun:
+            root.seed(run, rerun[1])
+        else:
+            root.begin(run, inputs, {})
         if await durable:
             return id
         if idempotency_key is not None:
             return await self.store.by_key(workspace, idempotency_key)
+        if rerun is not None:
+            raise Conflict("The re-run could not begin.", fix="Try again.")
         return await self.store.enqueue(id, workspace, plan, inputs, settings=settings)
 
     async def finished(self, workspace: WorkspaceId, id: ExecutionId, *, resting: bool = False) -> ExecutionRow:

@@ -1,0 +1,158 @@
+"""Re-run from a firing: a new execution that keeps all of the old one that does not follow from that firing."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from treadle.base.errors import BadInput
+from treadle.base.ids import ExecutionId, NodeId
+from treadle.kernel.firing import Cause
+from treadle.kernel.machine import Machine
+from treadle.kernel.plan import Plan, PlanNode
+from treadle.kernel.records import FORMAT, Record, apply
+
+
+@dataclass(slots=True)
+class _Old:
+    """A firing of the earlier run, as far as it matters for taking it over."""
+
+    number: int
+    node: int
+    causes: tuple[Cause, ...]
+    outputs: list[tuple[str, Any]] = field(default_factory=list)
+    error: str = ""
+    ended: bool = False
+    touched: bool = False
+    """It started or ended: if it runs again, what it did outside is done again."""
+    tool: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """What a re-run begins with, and what it will do again."""
+
+    records: list[Record]
+    """The first records of the new execution."""
+    kept: int
+    """Firings taken over."""
+    repeats: list[tuple[int, NodeId]]
+    """Firings with effects that will run again: (number in the earlier run, node)."""
+
+
+def prepare_rerun(
+    old: Plan,
+    records: Iterable[Record],
+    firing: int,
+    *,
+    earlier: ExecutionId,
+    new: Plan | None = None,
+    edits: Mapping[str, Any] | None = None,
+    now_ms: int,
+) -> Rerun:
+    """Decide what is kept. ``edits`` replaces inputs of the chosen firing; ``new`` is another version of the graph.
+
+    Raises:
+        BadInput: the earlier run has no such firing.
+    """
+    machine, firings = _history(old, records)
+    chosen = firings.get(firing)
+    if chosen is None:
+        raise BadInput(f"The execution {earlier} has no firing {firing}.", fix="`treadle show` lists its firings.")
+    plan = new or old
+    positions = _unchanged(old, plan)
+    dropped = _downstream(old, firings, firing, positions)
+    inputs = {positions.get(node, node): dict(values) for node, values in machine.inputs.items()}
+    if edits and not chosen.causes and chosen.node in positions:
+        inputs.setdefault(positions[chosen.node], {}).update(edits)
+    detail = {"rerun_of": str(earlier), "from": firing, "format": FORMAT}
+    by_name = {str(node): values for node, values in inputs.items()}
+    seed: list[Record] = [("begin", now_ms, by_name, True, detail)]
+    kept, numbers = _keep(firings, dropped, positions, old)
+    seed.extend(kept)
+    edited: list[Any] = []
+    if edits and chosen.causes:
+        edited = [[[(numbers[source], position) for source, position in chosen.causes], dict(edits)]]
+    seed.append(("open", edited))
+    repeats = [
+        (each.number, old.nodes[each.node].id)
+        for each in firings.values()
+        if each.number in dropped and each.touched and old.nodes[each.node].work == "effect"
+    ]
+    return Rerun(seed, len(kept), repeats)
+
+
+def _history(plan: Plan, records: Iterable[Record]) -> tuple[Machine, dict[int, _Old]]:
+    machine = Machine(plan)
+    firings: dict[int, _Old] = {}
+    for record in records:
+        kind = record[0]
+        if kind in ("stop", "close"):
+            break
+        if kind in ("start", "out", "end"):
+            _note(machine, firings, record)
+        apply(machine, record)
+        if kind == "keep":
+            number = machine.count
+            causes = tuple((cause[0], cause[1]) for cause in record[2])
+            outputs = [(pin, value) for pin, value in record[3]]
+            firings[number] = _Old(number, record[1], causes, outputs, record[4] or "", ended=True, touched=True)
+    for each in machine.firings.values():
+        firings.setdefault(each.number, _Old(each.number, each.node, each.causes))
+    return machine, dict(sorted(firings.items()))
+
+
+def _note(machine: Machine, firings: dict[int, _Old], record: Record) -> None:
+    live = machine.firings[record[1]]
+    old = firings.setdefault(live.number, _Old(live.number, live.node, live.causes, tool=live.caller is not None))
+    old.touched = True
+    if record[0] == "out":
+        old.outputs.append((record[2], record[3]))
+    elif record[0] == "end":
+        old.outputs.extend((pin, value) for pin, value in record[2])
+        old.error, old.ended = record[3], True
+
+
+def _unchanged(old: Plan, new: Plan) -> dict[int, int]:
+    """Old index -> new index of the nodes that would do the same in the new plan."""
+    positions = {}
+    places = {node.id: index for index, node in enumerate(new.nodes)}
+    for index, node in enumerate(old.nodes):
+        place = places.get(node.id)
+        if place is not None and _same(node, new.nodes[place]):
+            positions[index] = place
+    return positions
+
+
+def _same(old: PlanNode, new: PlanNode) -> bool:
+    return (old.block_id, old.constants, old.linked) == (new.block_id, new.constants, new.linked)
+
+
+def _downstream(old: Plan, firings: Mapping[int, _Old], chosen: int, positions: Mapping[int, int]) -> set[int]:
+    """The chosen firing, all that follows from it, and all that the new plan would do otherwise."""
+    dropped = {chosen}
+    collects: set[int] = set(old.nodes[firings[chosen].node].feeds)
+    for number, each in firings.items():
+        follows = any(source in dropped for source, _ in each.causes) or each.node in collects
+        if number == chosen or follows or not each.ended or each.node not in positions:
+            dropped.add(number)
+            collects.update(old.nodes[each.node].feeds)
+    return dropped
+
+
+def _keep(
+    firings: Mapping[int, _Old], dropped: set[int], positions: Mapping[int, int], plan: Plan
+) -> tuple[list[Record], dict[int, int]]:
+    """Keep-records in the order of the earlier numbers, and earlier number -> new number."""
+    kept: list[Record] = []
+    numbers: dict[int, int] = {}
+    for number, each in firings.items():
+        if number in dropped or each.tool:
+            continue
+        numbers[number] = len(numbers) + 1
+        causes = [(numbers[source], position) for source, position in each.causes]
+        outputs, error = each.outputs, each.error
+        policy = plan.nodes[each.node].policy
+        if error and policy.on_error == "fallback":
+            outputs, error = [*outputs, *policy.fallback], ""
+        kept.append(("keep", positions[each.node], causes, outputs, error, number))
+    return kept, numbers

@@ -1,0 +1,158 @@
+"""What happened in an execution, step by step: folded from its journal by the same state machine that ran it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from treadle.base.ids import BlockId, NodeId
+from treadle.kernel.firing import Cause, Firing, Phase
+from treadle.kernel.machine import Machine
+from treadle.kernel.plan import Plan
+from treadle.kernel.records import Record, apply
+
+MASK = "***"
+
+
+@dataclass(slots=True)
+class FiringView:
+    """One firing: what it was given, what it sent, and when."""
+
+    number: int
+    node: NodeId
+    title: str
+    block_id: BlockId
+    status: str
+    """``ready``, ``running``, ``retrying``, ``waiting``, ``review``, ``completed`` or ``failed``."""
+    attempt: int = 1
+    inputs: dict[str, Any] = field(default_factory=dict)
+    outputs: list[tuple[str, Any]] = field(default_factory=list)
+    causes: tuple[Cause, ...] = ()
+    """Which outputs filled the pins: (firing, position among its outputs)."""
+    error: str = ""
+    started_ms: int | None = None
+    """When the latest attempt began, in milliseconds since 1970."""
+    ended_ms: int | None = None
+    microseconds: int = 0
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    """Attempts that failed and were repeated."""
+    waits: list[dict[str, Any]] = field(default_factory=list)
+    """Reviews and waits: what for, since when, and what came."""
+    usage: dict[str, Any] = field(default_factory=dict)
+    kept_from: int | None = None
+    """Re-run: the number that this firing had in the earlier run."""
+    caller: tuple[int, int] | None = None
+
+
+class History:
+    """Folds records into firings. ``secret_pins`` names the pins of a block whose values are never shown."""
+
+    def __init__(self, plan: Plan, secret_pins: Callable[[BlockId], frozenset[str]]) -> None:
+        self.plan = plan
+        self.machine = Machine(plan)
+        self.firings: dict[int, FiringView] = {}
+        self.begun_ms: int | None = None
+        self.closed: tuple[str, int, str] | None = None
+        self._secret_pins = secret_pins
+
+    def fold(self, records: Iterable[Record]) -> "History":
+        """Fold further records, in order."""
+        for record in records:
+            self._note(record)
+            apply(self.machine, record)
+            if record[0] == "keep":
+                self._note_kept(record)
+        return self
+
+    def finish(self) -> list[FiringView]:
+        """Every firing so far, in order; those that are not over with what they stand at."""
+        for firing in self.machine.firings.values():
+            view = self._view(firing)
+            view.status = _status(firing)
+        return [self.firings[number] for number in sorted(self.firings)]
+
+    def _note(self, record: Record) -> None:
+        kind = record[0]
+        if kind == "begin":
+            self.begun_ms = record[1]
+        elif kind == "close":
+            self.closed = (record[1], record[2], record[3])
+        elif kind in _NOTES and (firing := self.machine.firings.get(record[1])) is not None:
+            _NOTES[kind](self._view(firing), record)
+
+    def _view(self, firing: Firing) -> FiringView:
+        view = self.firings.get(firing.number)
+        if view is None:
+            node = self.plan.nodes[firing.node]
+            secret = self._secret_pins(node.block_id)
+            inputs = self.machine.inputs_of(firing)
+            view = self.firings[firing.number] = FiringView(
+                firing.number,
+                node.id,
+                node.title or str(node.constants.get("name") or ""),
+                node.block_id,
+                "ready",
+                inputs={pin: MASK if pin in secret and value else value for pin, value in inputs.items()},
+                causes=firing.causes,
+                caller=firing.caller,
+            )
+        return view
+
+    def _note_kept(self, record: Record) -> None:
+        node = self.plan.nodes[record[1]]
+        self.firings[self.machine.count] = FiringView(
+            self.machine.count,
+            node.id,
+            node.title,
+            node.block_id,
+            "failed" if record[4] else "completed",
+            outputs=[(pin, value) for pin, value in record[3]],
+            causes=tuple((cause[0], cause[1]) for cause in record[2]),
+            error=record[4] or "",
+            kept_from=record[5],
+        )
+
+
+def _status(firing: Firing) -> str:
+    if firing.phase is Phase.READY:
+        return "running" if firing.begun else "ready"
+    return "completed" if firing.phase is Phase.ENDED else firing.phase.value
+
+
+def _started(view: FiringView, record: Record) -> None:
+    view.attempt, view.started_ms = record[2], record[3]
+
+
+def _sent(view: FiringView, record: Record) -> None:
+    view.outputs.append((record[2], record[3]))
+
+
+def _ended(view: FiringView, record: Record) -> None:
+    view.outputs.extend((pin, value) for pin, value in record[2])
+    view.error, view.ended_ms, view.microseconds = record[3], record[4], record[5]
+    view.status = "failed" if record[3] else "completed"
+    view.usage = record[6] if len(record) > 6 else {}
+    if view.started_ms is None:
+        view.started_ms = record[4] - record[5] // 1000
+
+
+def _retried(view: FiringView, record: Record) -> None:
+    view.attempts.append({"attempt": record[2], "error": record[3], "at_ms": record[4], "again_ms": record[5]})
+
+
+def _waited(view: FiringView, record: Record) -> None:
+    view.waits.append({"kind": record[2], "payload": record[3], "since_ms": record[4], "until_ms": record[5]})
+
+
+def _resumed(view: FiringView, record: Record) -> None:
+    if view.waits and record[2] is not None:
+        view.waits[-1].update(decision=record[2], resumed_ms=record[3])
+
+
+_NOTES: dict[str, Callable[[FiringView, Record], None]] = {
+    "start": _started,
+    "out": _sent,
+    "end": _ended,
+    "retry": _retried,
+    "wait": _waited,
+    "resume": _resumed,
+}
