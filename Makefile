@@ -4,8 +4,10 @@
 
 # The first Python here that is new enough; else the usual one, which then says what is wrong with it.
 GOOD := import sys; sys.exit(sys.version_info < (3, 11))
-PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
+ifndef PYTHON
+PYTHON := $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$each" -c '$(GOOD)' >/dev/null 2>&1 && { echo "$$each"; exit; }; done; command -v python3)
+endif
 BIN := .venv/bin
 ARGS ?=
 
@@ -34,6 +36,7 @@ check: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy checks scripts
 	$(BIN)/lint-imports
 	$(BIN)/python checks/sizes.py
 	$(BIN)/python checks/private_names.py
