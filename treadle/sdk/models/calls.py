@@ -117,14 +117,14 @@ def open_access(
 
 def own_server(host: str) -> str:
     """The base URL of a person's own server: ``localhost:11434`` -> ``http://localhost:11434/v1``."""
-    text = host.strip().rstrip("/")
+    text = host.strip()
     url = urlsplit(text if "://" in text else f"http://{text}")
     if url.scheme not in ("http", "https") or not url.hostname or url.query or url.username:
         raise InputRefused(
             {"ollama_host": f"{host[:80]!r} is not the address of a server"},
             fix="Write host:port or a URL such as http://localhost:11434.",
         )
-    return f"{url.scheme}://{url.netloc}{url.path or '/v1'}"
+    return f"{url.scheme}://{url.netloc}{url.path.rstrip('/') or '/v1'}"
 
 
 def _key(provider: Provider, base_url: str, credentials: Credentials | None) -> str:

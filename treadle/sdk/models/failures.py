@@ -62,6 +62,8 @@ def malformed(access: Access) -> RetryLater:
 
 def refused(access: Access, model: str, status: int, headers: Mapping[str, str], body: Any) -> BlockError:
     """The error for an answer with an error status. ``body`` is JSON, text or None; the key is cut out of it."""
+    if status < 400:
+        return malformed(access)
     text = body if isinstance(body, str) else json.dumps(body, default=str)
     if access.key != NO_KEY:
         text = text.replace(access.key, "***")
