@@ -39,17 +39,14 @@ def fill_path(template: str, values: Mapping[str, Any]) -> str:
     Raises:
         InputRefused: a value is empty, or a dot segment, which would lead to another path.
     """
-    return _PLACE.sub(
-        lambda place: _path_value(place["name"], values[place["name"]], many=bool(place["many"])), template
-    )
+    return _PLACE.sub(lambda place: _path_value(place["name"], values[place["name"]], place["many"]), template)
 
 
-def _path_value(name: str, value: Any, *, many: bool) -> str:
-    text = _as_text(value)
-    segments = text.strip("/").split("/") if many else [text]
-    if any(segment in ("", ".", "..") for segment in segments):
+def _path_value(name: str, value: Any, many: str) -> str:
+    text = _as_text(value).strip("/") if many else _as_text(value)
+    if not text or any(segment in (".", "..") for segment in text.split("/")):
         raise InputRefused({name: f"{text!r} cannot be part of an address"}, fix=f"Give a plain value for {name}.")
-    return "/".join(quote(segment, safe="") for segment in segments)
+    return quote(text, safe="/" if many else "")
 
 
 def fill(template: Any, values: Mapping[str, Any]) -> Any:
