@@ -6,7 +6,7 @@ into a pin can change it (cases S10, S12 and S13 of the security suite).
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from treadle.sdk.errors import InputRefused
 
@@ -50,8 +50,8 @@ class Address:
         return next((found for form in self.plain if (found := _fit(form, text)) is not None), None)
 
     def _url(self, text: str) -> dict[str, str] | None:
-        parts = urlsplit(text if "://" in text else f"https://{text}")
-        if parts.scheme not in ("http", "https") or parts.netloc.lower() not in self.hosts:
+        parts = pasted(text, self.hosts)
+        if parts is None:
             return None
         path = parts.path.rstrip("/")
         for form in self.paths:
@@ -59,6 +59,15 @@ class Address:
             if found is not None:
                 return found
         return None
+
+
+def pasted(text: str, hosts: tuple[str, ...]) -> SplitResult | None:
+    """The parts of an address of one of ``hosts``, its scheme left out or not; None when it is none."""
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+    except ValueError:
+        return None
+    return parts if parts.scheme in ("http", "https") and parts.netloc.lower() in hosts else None
 
 
 def _fit(form: str, text: str) -> dict[str, str] | None:

@@ -82,8 +82,16 @@ def wish_of(pin: PinInfo, block: Block, inputs: Mapping[str, Any]) -> Wish:
     mapped = (schema.get("discriminator_mapping") or {}).get(value)
     providers = (mapped,) if mapped else tuple(schema["credentials_provider"])
     kinds = tuple(AuthKind(kind) for kind in schema.get("credentials_types", ()))
-    host = (urlsplit(value).hostname or "") if AuthKind.HOST_SCOPED in kinds else ""
+    host = _host(value) if AuthKind.HOST_SCOPED in kinds else ""
     return Wish(ref, providers, kinds, host)
+
+
+def _host(url: str) -> str:
+    """Empty when it is no address; whether it may be fetched is not decided here."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _discriminating(name: str | None, block: Block, inputs: Mapping[str, Any]) -> str:

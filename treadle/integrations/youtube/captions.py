@@ -7,7 +7,6 @@ youtube-transcript-api, which cannot be used itself because it brings its own ne
 import html
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -15,6 +14,7 @@ from treadle.integrations.youtube.manifest import INTEGRATION
 from treadle.sdk.client import Call, Client, get, post
 from treadle.sdk.context import Context
 from treadle.sdk.errors import BlockError, InputRefused, RetryLater
+from treadle.sdk.provider_urls import pasted
 from treadle.sdk.shapes import at
 
 HOSTS = ("youtube.com", "www.youtube.com", "m.youtube.com", "music.youtube.com", "youtu.be", "www.youtube-nocookie.com")
@@ -44,8 +44,8 @@ def video_id(url: str) -> str:
     text = url.strip()
     if _ID.fullmatch(text):
         return text
-    parts = urlsplit(text if "://" in text else f"https://{text}")
-    if parts.scheme in ("http", "https") and parts.netloc.lower() in HOSTS:
+    parts = pasted(text, HOSTS)
+    if parts is not None:
         words = [*parse_qs(parts.query).get("v", []), *reversed(parts.path.split("/"))]
         found = next((word for word in words if _ID.fullmatch(word)), None)
         if found:
