@@ -1,8 +1,8 @@
 """Regular expressions of users, within bounds.
 
 Most patterns mean the same to Python and to RE2, whose time grows only with the length of the text; these run in place.
-A pattern that needs more than RE2 has (look-around, back references, large repeats, Unicode rules that differ), or a
-long text, is matched by Python's engine in a process that is killed when it takes too long.
+A pattern that needs more than RE2 has (look-around, back references, large repeats, Unicode rules that differ) is
+matched by Python's engine, in a process that is killed when it takes too long; so are long texts, by either engine.
 
 RE2's syntax: https://github.com/google/re2/wiki/Syntax
 """
@@ -19,10 +19,10 @@ from treadle.sdk.context import Compute
 from treadle.sdk.errors import BlockError
 
 SECONDS = 1.0
-"""How long Python's engine may take."""
+"""How long a search in a process of its own may take."""
 
 MEGABYTES = 64
-"""How much memory Python's engine may take."""
+"""How much memory it may take."""
 
 INLINE_PATTERN_CAP = 500
 """Longer patterns, in characters, are never run in place."""
@@ -82,16 +82,14 @@ async def search(
     Raises:
         BlockError: the pattern is wrong, or takes too long on this text.
     """
-    linear = _linear(pattern, flags, text)
-    if linear is not None:
-        matches = list(islice(linear.finditer(text), limit))
-        # After the first match the engines differ about where the next empty one is.
-        if limit == 1 or all(each.start() < each.end() for each in matches):
-            return _groups(iter(matches), linear.groups, group, limit)
-    arguments = (pattern, text, flags.case_sensitive, flags.dot_all, group, limit)
-    answer = await compute.call(
-        "treadle.blocks.pattern_engine:search_in_worker", *arguments, seconds=SECONDS, megabytes=MEGABYTES
-    )
+    answer = _by_re2(pattern, text, flags, group, limit) if _is_small(pattern, text) else None
+    if answer is None:
+        answer = await compute.call(
+            "treadle.blocks.pattern_engine:search_in_worker",
+            *(pattern, text, flags.case_sensitive, flags.dot_all, group, limit),
+            seconds=SECONDS,
+            megabytes=MEGABYTES,
+        )
     if "fault" in answer:
         raise BlockError(
             f"The pattern is not a regular expression: {answer['fault']}.",
@@ -105,10 +103,44 @@ def search_in_worker(
     pattern: str, text: str, case_sensitive: bool, dot_all: bool, group: int, limit: int
 ) -> dict[str, Any]:
     """The entry for worker processes: ``{"found": ...}``, or ``{"fault": ...}`` when the pattern is wrong."""
+    flags = Flags(case_sensitive, dot_all)
+    return _by_re2(pattern, text, flags, group, limit) or _by_python(pattern, text, flags, group, limit)
+
+
+def _is_small(pattern: str, text: str) -> bool:
+    translation = translate(pattern) if len(pattern) <= INLINE_PATTERN_CAP else None
+    return translation is not None and translation.size * (len(text) + 100) <= INLINE_WORK
+
+
+def _by_re2(pattern: str, text: str, flags: Flags, group: int, limit: int) -> dict[str, Any] | None:
+    """The answer of RE2; None where Python's could be another."""
+    translation = translate(pattern)
+    linear = (
+        _compiled(translation.pattern, flags) if translation and _agree(translation, text, flags, pattern) else None
+    )
+    if linear is None:
+        return None
+    matches = list(islice(linear.finditer(text), limit))
+    # After the first match the engines differ about where the next empty one is.
+    if limit > 1 and any(each.start() == each.end() for each in matches):
+        return None
+    return {"found": _groups(iter(matches), linear.groups, group)}
+
+
+def _agree(translation: Translation, text: str, flags: Flags, pattern: str) -> bool:
+    """Whether both engines read this text alike."""
+    if not text.isascii() and translation.boundaries:
+        return False
+    if not flags.case_sensitive and not (text.isascii() and pattern.isascii()):
+        return False
+    return not (translation.ends and text.endswith("\n"))
+
+
+def _by_python(pattern: str, text: str, flags: Flags, group: int, limit: int) -> dict[str, Any]:
     options = re.NOFLAG
-    if not case_sensitive:
+    if not flags.case_sensitive:
         options |= re.IGNORECASE
-    if dot_all:
+    if flags.dot_all:
         options |= re.DOTALL
     try:
         with warnings.catch_warnings():
@@ -116,28 +148,14 @@ def search_in_worker(
             compiled = re.compile(pattern, options)
     except (re.error, RecursionError, OverflowError) as error:
         return {"fault": str(error)}
-    return {"found": _groups(compiled.finditer(text), compiled.groups, group, limit)}
+    return {"found": _groups(islice(compiled.finditer(text), limit), compiled.groups, group)}
 
 
-def _groups(matches: Iterator[Any], groups: int, group: int, limit: int) -> list[str] | None:
+def _groups(matches: Iterator[Any], groups: int, group: int) -> list[str] | None:
     if not 0 <= group <= groups:
         return None
-    found = (match.group(group) for match in islice(matches, limit))
+    found = (match.group(group) for match in matches)
     return [each[:RESULT_CAP] for each in found if each is not None]
-
-
-def _linear(pattern: str, flags: Flags, text: str) -> Any:
-    """The pattern compiled by RE2, if it means there what it means to Python, on this text; else None."""
-    translation = translate(pattern) if len(pattern) <= INLINE_PATTERN_CAP else None
-    if translation is None or translation.size * (len(text) + 100) > INLINE_WORK:
-        return None
-    if not text.isascii() and translation.boundaries:
-        return None
-    if not flags.case_sensitive and not (text.isascii() and pattern.isascii()):
-        return None
-    if translation.ends and text.endswith("\n"):
-        return None
-    return _compiled(translation.pattern, flags)
 
 
 @lru_cache(maxsize=512)
