@@ -55,6 +55,7 @@ def settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 def isolated_settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The same for a fixture that cannot ask for ``settings``."""
     for name in list(os.environ):
         if name.startswith(("TREADLE_", "DATABASE_", "LOG_")) or name == "PUBLIC_URL":
             monkeypatch.delenv(name)

@@ -17,7 +17,7 @@ from treadle.base.errors import ConfigurationError
 from treadle.base.locks import exclusive, is_locked, try_lock
 from treadle.base.paths import ensure_private_folder, socket_folder
 from treadle.base.postgres import EmbeddedPostgres
-from treadle.base.postgres_files import first_closed_folder
+from treadle.base.postgres_files import explain_failure, first_closed_folder, server_binaries
 
 ROOT = Path(__file__).resolve().parents[2]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become other users")
@@ -202,6 +202,43 @@ def test_a_folder_that_is_no_database_is_refused(home: Path) -> None:
     if os.geteuid() == 0:
         os.chown(home / "postgres", 54329, 54329)
     assert "not a readable PostgreSQL data folder" in start_fails(home).message
+
+
+@pytest.mark.parametrize(
+    ("written", "return_code", "told"),
+    [
+        ("FATAL:  could not write to file: No space left on device", 1, "The disk of"),
+        ("FATAL:  pre-existing shared memory block (key 1, ID 2) is still in use", 1, "not started by Treadle"),
+        ("LOG:  starting\nFATAL:  invalid value for parameter", 1, "invalid value for parameter"),
+        ("", 1, "it said nothing"),
+        ("LOG:  starting", -9, "was ended by SIGKILL"),
+    ],
+)
+def test_the_servers_own_reason_is_told(home: Path, written: str, return_code: int, told: str) -> None:
+    log = home / "postgres.log"
+    log.write_text("FATAL:  from an earlier run\n" + written)
+    error = explain_failure(log, len("FATAL:  from an earlier run\n"), home / "postgres", return_code)
+    assert told in error.message
+    assert error.fix
+
+
+def test_a_server_started_by_hand_on_our_folder_is_left_alone(home: Path) -> None:
+    data = made_cluster(home)
+    sockets = home / "elsewhere"
+    sockets.mkdir()
+    user = data.stat().st_uid
+    os.chown(sockets, user, user)
+    command = [server_binaries(home, None) / "postgres", "-D", data, "-k", sockets, "-c", "listen_addresses="]
+    by_hand = subprocess.Popen(command, user=None if os.geteuid() else user, stderr=subprocess.PIPE)
+    try:
+        assert by_hand.stderr is not None
+        while b"ready to accept" not in by_hand.stderr.readline():
+            assert by_hand.poll() is None
+        assert "not started by Treadle" in start_fails(home).message
+        assert by_hand.poll() is None
+    finally:
+        by_hand.send_signal(signal.SIGINT)
+        by_hand.communicate()
 
 
 def test_a_full_disk_is_told_plainly(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

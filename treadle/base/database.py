@@ -55,7 +55,7 @@ async def running_database(settings: Settings) -> AsyncIterator[DatabaseUrls]:
     server = _embedded(settings)
     await asyncio.to_thread(server.start)
     try:
-        await prepare_embedded(server.dsn(SUPERUSER, "postgres"), server.dsn(SUPERUSER, DATABASE))
+        await _prepare(server)
         watch = asyncio.create_task(_keep_running(server), name="postgres-watch")
         try:
             yield embedded_urls(server)
@@ -113,6 +113,16 @@ def _embedded(settings: Settings) -> "EmbeddedPostgres":
     from treadle.base.postgres import EmbeddedPostgres  # noqa: PLC0415 (needs Unix)
 
     return EmbeddedPostgres(settings.home)
+
+
+async def _prepare(server: "EmbeddedPostgres") -> None:
+    try:
+        await prepare_embedded(server.dsn(SUPERUSER, "postgres"), server.dsn(SUPERUSER, DATABASE))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise ConfigurationError(
+            f"The embedded PostgreSQL in {server.data} started but could not be prepared: {error}.",
+            fix=f"Read {server.log_file}, and start again.",
+        ) from error
 
 
 async def _keep_running(server: "EmbeddedPostgres") -> None:

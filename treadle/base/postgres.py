@@ -217,6 +217,7 @@ class EmbeddedPostgres:
                 extra_groups=None if owner is None else [],
             )
         self._wait_until_ready(process, log_start)
+        _log.info("Started PostgreSQL in %s", self.data)
         threading.Thread(target=process.wait, name="postgres-reaper", daemon=True).start()
 
     def _arguments(self) -> list[str]:
@@ -237,7 +238,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + _START_SECONDS
         while not ((found := self._postmaster()) and found.pid == process.pid and found.status == "ready"):
             if process.poll() is not None:
-                raise explain_failure(self.log_file, log_start, self.data)
+                raise explain_failure(self.log_file, log_start, self.data, process.returncode)
             if time.monotonic() > deadline:
                 process.send_signal(signal.SIGQUIT)
                 process.wait()

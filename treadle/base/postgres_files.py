@@ -4,6 +4,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
@@ -111,8 +112,8 @@ def check_data_folder(data: Path, binaries: Path) -> None:
     if made_by != major:
         raise ConfigurationError(
             f"The database in {data} was made by PostgreSQL {made_by}, but this Treadle brings PostgreSQL {major}.",
-            fix=f"Install the Treadle release that brings PostgreSQL {made_by} and export your data with "
-            f"`treadle backup`, or set TREADLE_HOME to a new folder.",
+            fix=f"Install a Treadle release that brings PostgreSQL {made_by} to go on with this data, "
+            "or set TREADLE_HOME to a new folder.",
         )
 
 
@@ -175,8 +176,13 @@ def dump_database(dsn: str, target: Path) -> None:
     partial.rename(target)
 
 
-def explain_failure(log_file: Path, start: int, data: Path) -> ConfigurationError:
-    """Why the server did not start, from what it wrote into its log since position ``start``."""
+def explain_failure(log_file: Path, start: int, data: Path, return_code: int) -> ConfigurationError:
+    """Why the server did not start, from how it ended and what it wrote into its log since position ``start``."""
+    if return_code < 0:
+        return ConfigurationError(
+            f"PostgreSQL in {data} was ended by {signal.Signals(-return_code).name} while it started.",
+            fix="See whether the system ran out of memory (its log says so), and start again; no data is lost.",
+        )
     with log_file.open("rb") as log:
         log.seek(start)
         return _explained(log.read().decode(errors="replace"), data)
