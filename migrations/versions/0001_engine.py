@@ -26,6 +26,8 @@ CREATE TABLE graphs (
     version integer NOT NULL CHECK (version > 0),
     name text NOT NULL,
     document jsonb NOT NULL,
+    blocks jsonb NOT NULL DEFAULT '{}',
+    digest bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (workspace_id, id, version)
 );
@@ -385,7 +387,7 @@ CREATE POLICY workspace ON {table} TO treadle_api
     WITH CHECK ({column} = nullif(current_setting('treadle.workspace_id', true), '')::uuid);
 """
 
-PEOPLES_TABLES = "graphs plans executions journal snapshots inbox reviews charges stored_values".split()
+PEOPLES_TABLES = ["graphs", "plans", "executions", "journal", "snapshots", "inbox", "reviews", "charges", "stored_values"]
 
 
 def upgrade() -> None:

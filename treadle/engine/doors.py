@@ -77,8 +77,7 @@ class SubAgents:
                 f"Sub-agents are nested deeper than {limits.depth} levels.", fix="Does an agent call itself?"
             )
         try:
-            plan = await root.services.agents.plan(root.workspace, graph, version)
-            bound = root.services.agents.bind(plan, inputs)
+            plan, bound = await root.services.agents.prepare(root.workspace, graph, version, inputs)
         except TreadleError as error:
             raise BlockError(f"The sub-agent {graph} cannot start: {error.message}", fix=error.fix) from error
         parent = (self._run, self._firing.number, slot)

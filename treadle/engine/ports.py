@@ -66,18 +66,19 @@ class Bell(Protocol):
 class Agents(Protocol):
     """Finds the plans of sub-agents."""
 
-    async def plan(self, workspace: WorkspaceId, graph: GraphId, version: int | None) -> Plan:
-        """The plan of that version, or of the newest. Raises ``NotFound``."""
+    async def prepare(
+        self, workspace: WorkspaceId, graph: GraphId, version: int | None, inputs: Mapping[str, Any]
+    ) -> tuple[Plan, dict[int, dict[str, Any]]]:
+        """The stored plan of that version (or of the newest), and what each of its starting nodes is given.
+
+        Raises ``NotFound``, or ``BadInput`` naming the input that is missing or wrong.
+        """
         ...
 
     async def schemas(
         self, workspace: WorkspaceId, graph: GraphId, version: int | None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Input and output JSON Schema of the agent."""
-        ...
-
-    def bind(self, plan: Plan, inputs: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
-        """What each starting node of the plan is given. Raises ``InputRefused`` naming the missing input."""
         ...
 
 

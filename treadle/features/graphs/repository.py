@@ -1,0 +1,61 @@
+"""Graph versions in the database. Every query is made for a workspace, and the database sees to it as well."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from treadle.base.database import enter_workspace_sql
+from treadle.base.ids import GraphId, WorkspaceId
+from treadle.features.graphs.models import GraphVersion
+
+
+class GraphRepository:
+    """Reads and adds graph versions of one workspace, within one transaction."""
+
+    def __init__(self, session: AsyncSession, workspace: WorkspaceId) -> None:
+        self._session = session
+        self._workspace = workspace
+
+    async def lock(self, graph: GraphId) -> None:
+        """Let nobody else add a version of this graph before the transaction ends."""
+        key = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
+        await self._session.execute(key, {"key": f"{self._workspace}:{graph}"})
+
+    async def newest(self, graph: GraphId) -> GraphVersion | None:
+        """The version with the highest number."""
+        query = select(GraphVersion).where(GraphVersion.workspace_id == self._workspace, GraphVersion.id == graph)
+        return await self._session.scalar(query.order_by(GraphVersion.version.desc()).limit(1))
+
+    async def version(self, graph: GraphId, version: int) -> GraphVersion | None:
+        """That version, if there is one."""
+        return await self._session.get(GraphVersion, (self._workspace, graph, version))
+
+    async def listed(self, limit: int) -> list[GraphVersion]:
+        """The newest version of every graph, by name."""
+        newest = (
+            select(GraphVersion.id, func.max(GraphVersion.version).label("version"))
+            .where(GraphVersion.workspace_id == self._workspace)
+            .group_by(GraphVersion.id)
+            .subquery()
+        )
+        query = (
+            select(GraphVersion)
+            .join(newest, (GraphVersion.id == newest.c.id) & (GraphVersion.version == newest.c.version))
+            .where(GraphVersion.workspace_id == self._workspace)
+            .order_by(GraphVersion.name, GraphVersion.id)
+        )
+        return list(await self._session.scalars(query.limit(limit)))
+
+    def add(self, row: GraphVersion) -> None:
+        """Add a version; it is written when the transaction ends."""
+        self._session.add(row)
+
+
+@contextlib.asynccontextmanager
+async def graph_repository(engine: AsyncEngine, workspace: WorkspaceId) -> AsyncIterator[GraphRepository]:
+    """A repository for one transaction, which is committed when the context ends without an error."""
+    async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
+        await enter_workspace_sql(await session.connection(), workspace)
+        yield GraphRepository(session, workspace)
