@@ -12,8 +12,9 @@ from tests.features.graphs.samples import CHILD, DECIDER, INPUT, NUMBER, OUTPUT,
 from tests.features.graphs.test_exporter import GRAPHS
 from treadle.features.graphs import node_checks
 from treadle.features.graphs.document import AgentFile
+from treadle.features.graphs.flow_checks import on_cycles, reachable
 from treadle.features.graphs.reader import read_agent_file
-from treadle.features.graphs.validation import has_errors, validate
+from treadle.features.graphs.validation import MAX_PROBLEMS, has_errors, validate
 from treadle.features.graphs.view import Problem
 
 WORKING = [node("i", INPUT, name="x"), node("t", "text"), node("o", OUTPUT, name="y")]
@@ -183,7 +184,7 @@ def test_pins_of_a_sub_agent_in_the_file_are_checked_against_the_agent_itself() 
     good = child_of(None, [link("i.result", "c.city"), link("c.weather", "c.city")], sub_graphs=[below])
     assert problems(good, "unknown_pin") == []
     bad = child_of(None, [link("i.result", "c.town"), link("c.city", "c.city")], sub_graphs=[below])
-    assert [(each.node, each.pin) for each in problems(bad, "unknown_pin")] == [("c", "town"), ("c", "city")]
+    assert {(each.node, each.pin) for each in problems(bad, "unknown_pin")} == {("c", "town"), ("c", "city")}
 
 
 def test_sub_agents_that_run_each_other_are_refused() -> None:
@@ -225,6 +226,18 @@ def test_a_constant_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(node_checks, "MAX_VALUE", 100)
     assert problems(agent([node("t", "text", text="x" * 90)]), "value_too_large") == []
     assert only(agent([node("t", "text", text="ü" * 60)]), "value_too_large").severity == "error"
+
+
+def test_an_agent_with_countless_problems_is_refused_even_if_they_are_warnings() -> None:
+    found = validate(agent([node(f"n{number}", "nobody") for number in range(3000)]), REGISTRY, for_run=False)
+    assert len(found) == MAX_PROBLEMS + 1
+    assert (found[0].severity, found[0].code) == ("error", "too_many_problems")
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12))
+def test_nodes_on_cycles_are_those_that_reach_themselves(links: list[tuple[int, int]]) -> None:
+    following = {str(node): [str(sink) for source, sink in links if source == node] for node in range(7)}
+    assert on_cycles(following) == {node for node in following if node in reachable(following[node], following)}
 
 
 @given(GRAPHS, st.lists(GRAPHS, max_size=2), st.booleans())

@@ -23,6 +23,47 @@ def following(view: GraphView) -> dict[str, list[str]]:
     return {id: [link.sink_id for link in view.outgoing.get(id, ())] for id in view.nodes}
 
 
+def on_cycles(following: Mapping[str, list[str]]) -> set[str]:
+    """The nodes that can reach themselves, in linear time (strongly connected components after Kosaraju)."""
+    before: dict[str, list[str]] = {id: [] for id in following}
+    for id, others in following.items():
+        for other in others:
+            before[other].append(id)
+    found = {id for id, others in following.items() if id in others}
+    seen: set[str] = set()
+    for start in reversed(_finish_order(following)):
+        component = []
+        todo = [start]
+        while todo:
+            each = todo.pop()
+            if each not in seen:
+                seen.add(each)
+                component.append(each)
+                todo.extend(before[each])
+        if len(component) > 1:
+            found.update(component)
+    return found
+
+
+def _finish_order(following: Mapping[str, list[str]]) -> list[str]:
+    """All nodes in the order in which a depth-first search leaves them."""
+    order: list[str] = []
+    seen: set[str] = set()
+    for start in following:
+        path = [] if start in seen else [(start, iter(following[start]))]
+        seen.add(start)
+        while path:
+            id, rest = path[-1]
+            unseen = next((each for each in rest if each not in seen), None)
+            if unseen is None:
+                order.append(id)
+                path.pop()
+            else:
+                seen.add(unseen)
+                path.append((unseen, iter(following[unseen])))
+    return order
+
+
 def check_links(view: GraphView) -> Iterator[Problem]:
     """Both ends of every link exist."""
     for link in view.graph.links:
@@ -50,9 +91,9 @@ def check_start(view: GraphView) -> Iterator[Problem]:
 
 def check_collect(view: GraphView) -> Iterator[Problem]:
     """A Collect waits until nothing can reach it any more; one that can reach itself would wait for ever."""
-    after = following(view)
+    waiting_for_themselves = on_cycles(following(view))
     for node in view.nodes_of(BlockKind.COLLECT):
-        if node.id in reachable(after[node.id], after):
+        if node.id in waiting_for_themselves:
             message = "the Collect can reach itself (perhaps through another Collect), so it would wait for ever"
             fix = "Collect per group inside a sub-agent, or take the Collect out of the loop."
             yield view.problem(node, "error", "collect_cycle", message, fix)

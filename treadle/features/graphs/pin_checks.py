@@ -1,6 +1,6 @@
 """Checks of pins: that links name pins that exist, that their types can fit, and rules between pins of a node."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Set
 from difflib import get_close_matches
 from typing import Any
 
@@ -17,22 +17,23 @@ _HISTORY, _TOOL_OUTPUT = "conversation_history", "last_tool_output"
 
 def check_names(view: GraphView) -> Iterator[Problem]:
     """Both pins of every link exist."""
-    for link in view.links:
-        source, sink = view.nodes[link.source_id], view.nodes[link.sink_id]
-        outputs, inputs = _outputs(view, source), _inputs(view, sink)
-        if outputs is not None and declared_name(link.source_name) not in outputs and link.source_name not in outputs:
-            yield _unknown(view, source, link.source_name, "output", outputs)
-        if inputs is not None and declared_name(link.sink_name) not in inputs and link.sink_name not in inputs:
-            yield _unknown(view, sink, link.sink_name, "input", inputs)
+    for node in view.nodes.values():
+        outputs, inputs = _outputs(view, node), _inputs(view, node)
+        for link in view.outgoing.get(node.id, ()):
+            if outputs is not None and not {link.source_name, declared_name(link.source_name)} & outputs:
+                yield _unknown(view, node, link.source_name, "output", outputs)
+        for link in view.incoming.get(node.id, ()):
+            if inputs is not None and not {link.sink_name, declared_name(link.sink_name)} & inputs:
+                yield _unknown(view, node, link.sink_name, "input", inputs)
 
 
-def _unknown(view: GraphView, node: NodePart, pin: str, side: str, known: Collection[str]) -> Problem:
+def _unknown(view: GraphView, node: NodePart, pin: str, side: str, known: Set[str]) -> Problem:
     close = get_close_matches(declared_name(pin), known, n=1)
     fix = f"Link {close[0]} instead." if close else f"Remove the link; the node has: {', '.join(sorted(known))[:300]}."
     return view.problem(node, "error", "unknown_pin", f"the node has no {side} called {pin}", fix, pin)
 
 
-def _outputs(view: GraphView, node: NodePart) -> Collection[str] | None:
+def _outputs(view: GraphView, node: NodePart) -> Set[str] | None:
     """Names of a node's output pins; None when nobody can say."""
     block = view.blocks[node.id]
     if block is None:
@@ -44,7 +45,7 @@ def _outputs(view: GraphView, node: NodePart) -> Collection[str] | None:
     return None if block.dynamic_outputs else declared
 
 
-def _inputs(view: GraphView, node: NodePart) -> Collection[str] | None:
+def _inputs(view: GraphView, node: NodePart) -> Set[str] | None:
     """Names of a node's input pins; None when nobody can say."""
     block = view.blocks[node.id]
     if block is None:
@@ -58,9 +59,12 @@ def _inputs(view: GraphView, node: NodePart) -> Collection[str] | None:
 
 def _child_schema(view: GraphView, node: NodePart, which: str) -> dict[str, Any] | None:
     """A sub-agent's schema: computed when the file holds the agent, else what the node remembers of it."""
-    for graph in view.agent.graphs:
-        if graph.id == node.input_default.get("graph_id"):
-            return (input_schema if which == "input_schema" else output_schema)(graph, view.registry)
+    child = str(node.input_default.get("graph_id"))
+    if child in view.graphs:
+        if (child, which) not in view.schemas:
+            compute = input_schema if which == "input_schema" else output_schema
+            view.schemas[child, which] = compute(view.graphs[child], view.registry)
+        return view.schemas[child, which]
     remembered = node.input_default.get(which)
     return remembered if isinstance(remembered, dict) and remembered.get("properties") else None
 

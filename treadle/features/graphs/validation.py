@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
+from typing import Any
 
 from treadle.features.graphs import flow_checks, node_checks, pin_checks
 from treadle.features.graphs.document import AgentFile
@@ -9,18 +11,29 @@ from treadle.features.graphs.importer import AGENT_EXECUTOR
 from treadle.features.graphs.view import GraphView, Problem
 from treadle.sdk.registry import Registry
 
+MAX_PROBLEMS = 2_000
+"""A file with more is not looked at further; it is refused."""
+
 
 def validate(agent: AgentFile, registry: Registry, *, for_run: bool) -> list[Problem]:
     """Everything wrong with ``agent`` on this install, errors first.
 
     Without ``for_run`` the question is whether it may be saved: what is only unfinished is then a warning.
     """
-    problems = list(_check_agent(agent))
-    for graph in agent.graphs:
-        view = GraphView(graph, registry, agent, for_run)
-        for check in (*node_checks.CHECKS, *pin_checks.CHECKS, *flow_checks.CHECKS):
-            problems.extend(check(view))
+    problems = list(islice(_all_problems(agent, registry, for_run), MAX_PROBLEMS))
+    if len(problems) == MAX_PROBLEMS:
+        message = f"more than {MAX_PROBLEMS} problems were found, and the rest was not looked for"
+        problems.append(Problem("error", "too_many_problems", message, "Mend those that are listed first.", agent.id))
     return sorted(problems, key=lambda problem: problem.severity != "error")
+
+
+def _all_problems(agent: AgentFile, registry: Registry, for_run: bool) -> Iterator[Problem]:
+    yield from _check_agent(agent)
+    schemas: dict[tuple[str, str], dict[str, Any]] = {}
+    for graph in agent.graphs:
+        view = GraphView(graph, registry, agent, for_run, schemas)
+        for check in (*flow_checks.CHECKS, *node_checks.CHECKS, *pin_checks.CHECKS):
+            yield from check(view)
 
 
 def has_errors(problems: list[Problem]) -> bool:

@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from treadle.base.ids import BlockId
 from treadle.features.graphs.document import AgentFile, GraphPart, LinkPart, NodePart
@@ -40,6 +40,13 @@ class GraphView:
     registry: Registry
     agent: AgentFile
     for_run: bool = False
+    schemas: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    """Computed schemas of the agent's graphs, by id and kind: made once, shared by the views of one agent."""
+
+    @cached_property
+    def graphs(self) -> dict[str, GraphPart]:
+        """All graphs of the agent by id."""
+        return {graph.id: graph for graph in self.agent.graphs}
 
     @cached_property
     def nodes(self) -> dict[str, NodePart]:
