@@ -12,7 +12,7 @@ from treadle.sdk.client import Client, PageNumbers, get, post
 from treadle.sdk.context import Context
 from treadle.sdk.errors import BlockError
 from treadle.sdk.operations import operation, values_of
-from treadle.sdk.pins import Inputs, Outputs, pin
+from treadle.sdk.pins import Outputs, pin
 from treadle.sdk.shapes import Or, Shape, each, items
 
 REPO = repository("repo")
@@ -217,33 +217,3 @@ async def _thread_of(inputs: ResolveInputs, ctx: Context) -> str:
         f"Pull request {inputs.pr_number} has no discussion with comment {inputs.comment_id}",
         fix="Take comment_id from the Get PR Review Comments block.",
     )
-
-
-class CommentObjectInputs(Inputs):
-    path: str = pin("Path of the file.")
-    body: str = pin("Text of the comment, in Markdown.", format="long-text")
-    position: int | None = pin("Place in the changes, counted from their first line; or give line.", default=None)
-    line: int | None = pin("Line of the file; the last one when the comment spans several.", default=None)
-    side: str | None = pin("RIGHT for the new lines, LEFT for the old ones.", default="RIGHT")
-    start_line: int | None = pin("First line, when the comment spans several.", default=None)
-    start_side: str | None = pin("Side of the first line.", default=None)
-
-
-class CommentObjectOutputs(Outputs):
-    comment_object: dict[str, Any] = pin("The comment, for the comments pin of the Create PR Review block.")
-
-
-@block(
-    id="b7d5e4f2-8c3a-4e6b-9f1d-7a8b9c5e4d3f",
-    name="GithubCreateCommentObjectBlock",
-    outputs=CommentObjectOutputs,
-    categories=("DEVELOPER_TOOLS",),
-    work=Work.PURE,
-    short=True,
-)
-async def comment_object(inputs: CommentObjectInputs, ctx: Context) -> Stream:
-    """Makes a comment on a place of the changes, to be sent with a review."""
-    values = {name: value for name, value in values_of(inputs).items() if value is not None}
-    if "line" not in values:
-        values.pop("side", None)
-    yield "comment_object", values
