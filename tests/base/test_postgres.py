@@ -228,7 +228,8 @@ def test_a_server_started_by_hand_on_our_folder_is_left_alone(home: Path) -> Non
     sockets.mkdir()
     user = data.stat().st_uid
     os.chown(sockets, user, user)
-    command = [server_binaries(home, None) / "postgres", "-D", data, "-k", sockets, "-c", "listen_addresses="]
+    program = str(server_binaries(home, None) / "postgres")
+    command = [program, "-D", str(data), "-k", str(sockets), "-c", "listen_addresses="]
     by_hand = subprocess.Popen(command, user=None if os.geteuid() else user, stderr=subprocess.PIPE)
     try:
         assert by_hand.stderr is not None
@@ -236,6 +237,7 @@ def test_a_server_started_by_hand_on_our_folder_is_left_alone(home: Path) -> Non
             assert by_hand.poll() is None
         assert "not started by Treadle" in start_fails(home).message
         assert by_hand.poll() is None
+        assert postmaster(home) == by_hand.pid, "without its file it would stop itself within a minute"
     finally:
         by_hand.send_signal(signal.SIGINT)
         by_hand.communicate()

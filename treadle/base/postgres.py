@@ -198,10 +198,7 @@ class EmbeddedPostgres:
         else:
             create_cluster(self.data, binaries, owner, durable=self._durable)
         ensure_private_folder(self.sockets, os.geteuid() if owner is None else owner)
-        # All its processes are gone (the lock is ours): what is left of them must not be taken for a live one,
-        # which happens with unreaped zombies and with process ids that a container has used again.
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
-        (self.sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
+        self._forget_dead_server()
         log_start = self._rotate_log()
         with self.log_file.open("ab") as log:
             process = subprocess.Popen(
@@ -219,6 +216,21 @@ class EmbeddedPostgres:
         self._wait_until_ready(process, log_start)
         _log.info("Started PostgreSQL in %s", self.data)
         threading.Thread(target=process.wait, name="postgres-reaper", daemon=True).start()
+
+    def _forget_dead_server(self) -> None:
+        """Remove what our dead server left behind, so that it is not taken for a living one.
+
+        PostgreSQL looks only for a process of that id, which may be an unreaped zombie, or another program where a
+        container has used the id again. Our own are all gone, since the ``alive`` lock is ours; a server that
+        somebody started by hand works in the data folder (seen on Linux) and keeps its files.
+        """
+        postmaster = self._postmaster()
+        if postmaster is not None:
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{postmaster.pid}/cwd").readlink() == self.data.resolve():
+                    return
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        (self.sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
 
     def _arguments(self) -> list[str]:
         arguments = ["-D", str(self.data), "-k", str(self.sockets), "-p", str(PORT)]

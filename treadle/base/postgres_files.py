@@ -193,7 +193,7 @@ def _explained(output: str, data: Path) -> ConfigurationError:
         return ConfigurationError(
             f"The disk of {data} is full, so PostgreSQL cannot start.", fix="Free some space and start again."
         )
-    if "pre-existing shared memory block" in output or "is another postmaster" in output:
+    if "pre-existing shared memory block" in output or '"postmaster.pid" already exists' in output:
         return ConfigurationError(
             f"Another PostgreSQL server, not started by Treadle, is using {data}.", fix="Stop it and start again."
         )
