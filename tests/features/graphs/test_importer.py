@@ -10,6 +10,7 @@ from tests.features.graphs.test_reader import AGENT_COUNTS
 from treadle.features.graphs.importer import import_agent, is_static_source, with_new_ids
 from treadle.features.graphs.known_blocks import known_block_name
 from treadle.features.graphs.reader import read_agent_file
+from treadle.features.graphs.validation import validate
 from treadle.sdk.registry import Registry
 
 
@@ -61,6 +62,17 @@ def test_new_ids_reach_the_nodes_that_run_sub_agents() -> None:
     assert copy.nodes[2].input_default == {"graph_id": "below"}
     assert document.nodes[0].input_default == {"graph_id": "below", "graph_version": 7}
     assert import_agent(document, REGISTRY).report.missing_agents == {"elsewhere": ""}
+
+
+def test_two_versions_of_a_sub_agent_stay_two() -> None:
+    nodes = [node("a", CHILD, graph_id="below", graph_version=1), node("b", CHILD, graph_id="below", graph_version=2)]
+    versions = [{"id": "below", "version": 1, "nodes": []}, {"id": "below", "version": 2, "nodes": []}]
+    document = agent(nodes, sub_graphs=versions)
+    assert [each.code for each in validate(document, REGISTRY, for_run=False) if each.severity == "error"] == []
+    numbers = count(1)
+    copy = with_new_ids(document, lambda: f"new-{next(numbers)}")
+    assert [graph.id for graph in copy.graphs] == ["new-1", "new-2", "new-3"]
+    assert [each.input_default["graph_id"] for each in copy.nodes] == ["new-2", "new-3"]
 
 
 def test_names_of_the_catalogue_are_known() -> None:

@@ -128,3 +128,15 @@ class AgentFile(GraphPart):
     def graphs(self) -> list[GraphPart]:
         """All graphs, the main one first."""
         return [self, *self.sub_graphs]
+
+    def by_id(self) -> dict[str, list[GraphPart]]:
+        """The graphs by id: an agent may run two versions of one sub-agent."""
+        found: dict[str, list[GraphPart]] = {}
+        for graph in self.graphs:
+            found.setdefault(graph.id, []).append(graph)
+        return found
+
+
+def version_of(graphs: list[GraphPart], version: JsonValue) -> GraphPart:
+    """Out of the versions of a graph the one that is asked for, else the first: exports mix versions up."""
+    return next((graph for graph in graphs if graph.version == version), graphs[0])

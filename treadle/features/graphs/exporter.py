@@ -32,7 +32,7 @@ def export_agent(agent: AgentFile, registry: Registry) -> bytes:
 def without_secrets(agent: AgentFile, registry: Registry) -> AgentFile:
     """A copy that may be given to anybody: no secret constants, credentials, or owner's id."""
     copy = agent.model_copy(deep=True)
-    secret_inputs = {graph.id: _secret_inputs(graph) for graph in copy.graphs}
+    secret_inputs = {id: set().union(*map(_secret_inputs, graphs)) for id, graphs in copy.by_id().items()}
     for graph in copy.graphs:
         for node in graph.nodes:
             block = registry.get(BlockId(node.block_id))

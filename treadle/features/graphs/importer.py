@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from treadle.base.ids import BlockId, GraphId, NodeId
-from treadle.features.graphs.document import AgentFile, GraphPart
+from treadle.features.graphs.document import AgentFile, GraphPart, version_of
 from treadle.features.graphs.known_blocks import known_block_name
 from treadle.kernel.graph import Graph, Link, Node
 from treadle.sdk.block import Block
@@ -70,14 +70,17 @@ def with_new_ids(agent: AgentFile, new_id: Callable[[], str]) -> AgentFile:
 
     Node ids stay: they need to be distinct only within a graph.
     """
-    fresh = {graph.id: new_id() for graph in agent.graphs}
     copy = agent.model_copy(deep=True)
+    known = copy.by_id()
+    fresh = {id(graph): new_id() for graph in copy.graphs}
     for graph in copy.graphs:
-        graph.id, graph.version = fresh[graph.id], 1
         for node in graph.nodes:
             child = node.input_default.get("graph_id")
-            if node.block_id == AGENT_EXECUTOR and isinstance(child, str) and child in fresh:
-                node.input_default |= {"graph_id": fresh[child], "graph_version": 1}
+            if node.block_id == AGENT_EXECUTOR and isinstance(child, str) and child in known:
+                called = version_of(known[child], node.input_default.get("graph_version"))
+                node.input_default |= {"graph_id": fresh[id(called)], "graph_version": 1}
+    for graph in copy.graphs:
+        graph.id, graph.version = fresh[id(graph)], 1
     return copy
 
 

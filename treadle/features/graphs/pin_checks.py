@@ -4,7 +4,7 @@ from collections.abc import Iterator, Set
 from difflib import get_close_matches
 from typing import Any
 
-from treadle.features.graphs.document import LinkPart, NodePart
+from treadle.features.graphs.document import LinkPart, NodePart, version_of
 from treadle.features.graphs.importer import AGENT_EXECUTOR
 from treadle.features.graphs.pin_types import can_feed, json_types
 from treadle.features.graphs.schemas import input_schema, output_schema
@@ -59,12 +59,14 @@ def _inputs(view: GraphView, node: NodePart) -> Set[str] | None:
 
 def _child_schema(view: GraphView, node: NodePart, which: str) -> dict[str, Any] | None:
     """A sub-agent's schema: computed when the file holds the agent, else what the node remembers of it."""
-    child = str(node.input_default.get("graph_id"))
-    if child in view.graphs:
-        if (child, which) not in view.schemas:
+    versions = view.graphs.get(str(node.input_default.get("graph_id")))
+    if versions:
+        child = version_of(versions, node.input_default.get("graph_version"))
+        key = (child.id, child.version, which)
+        if key not in view.schemas:
             compute = input_schema if which == "input_schema" else output_schema
-            view.schemas[child, which] = compute(view.graphs[child], view.registry)
-        return view.schemas[child, which]
+            view.schemas[key] = compute(child, view.registry)
+        return view.schemas[key]
     remembered = node.input_default.get(which)
     return remembered if isinstance(remembered, dict) and remembered.get("properties") else None
 

@@ -29,7 +29,7 @@ def validate(agent: AgentFile, registry: Registry, *, for_run: bool) -> list[Pro
 
 def _all_problems(agent: AgentFile, registry: Registry, for_run: bool) -> Iterator[Problem]:
     yield from _check_agent(agent)
-    schemas: dict[tuple[str, str], dict[str, Any]] = {}
+    schemas: dict[tuple[str, int, str], dict[str, Any]] = {}
     for graph in agent.graphs:
         view = GraphView(graph, registry, agent, for_run, schemas)
         for check in (*flow_checks.CHECKS, *node_checks.CHECKS, *pin_checks.CHECKS):
@@ -42,22 +42,26 @@ def has_errors(problems: list[Problem]) -> bool:
 
 
 def _check_agent(agent: AgentFile) -> Iterator[Problem]:
-    for graph_id, count in Counter(graph.id for graph in agent.graphs).items():
+    for (id, version), count in Counter((graph.id, graph.version) for graph in agent.graphs).items():
         if count > 1:
-            message = f"{count} graphs of the agent have the id {graph_id}"
-            yield Problem("error", "duplicate_graph", message, "Give each graph its own id.", graph_id)
+            message = f"{count} graphs of the agent have the id {id} and the version {version}"
+            yield Problem("error", "duplicate_graph", message, "Give each graph its own id.", id)
     yield from _check_recursion(agent)
 
 
 def _check_recursion(agent: AgentFile) -> Iterator[Problem]:
     """Sub-agents that call themselves, directly or through each other, would never end."""
-    graphs = {graph.id: graph for graph in agent.graphs}
     calls = {
-        id: {str(node.input_default.get("graph_id")) for node in graph.nodes if node.block_id == AGENT_EXECUTOR}
-        for id, graph in graphs.items()
+        id: {
+            str(node.input_default.get("graph_id"))
+            for graph in graphs
+            for node in graph.nodes
+            if node.block_id == AGENT_EXECUTOR
+        }
+        for id, graphs in agent.by_id().items()
     }
-    for id, graph in graphs.items():
+    for id, graphs in agent.by_id().items():
         if id in flow_checks.reachable(calls[id], calls):
-            name = graph.name or id
+            name = graphs[0].name or id
             message = f"the agent {name} runs itself, directly or through its sub-agents"
             yield Problem("error", "recursive_agent", message, "Take the node out that closes the circle.", id)

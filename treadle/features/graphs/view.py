@@ -40,13 +40,13 @@ class GraphView:
     registry: Registry
     agent: AgentFile
     for_run: bool = False
-    schemas: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    """Computed schemas of the agent's graphs, by id and kind: made once, shared by the views of one agent."""
+    schemas: dict[tuple[str, int, str], dict[str, Any]] = field(default_factory=dict)
+    """Computed schemas of the agent's graphs, by id, version and kind: made once for all views of an agent."""
 
     @cached_property
-    def graphs(self) -> dict[str, GraphPart]:
+    def graphs(self) -> dict[str, list[GraphPart]]:
         """All graphs of the agent by id."""
-        return {graph.id: graph for graph in self.agent.graphs}
+        return self.agent.by_id()
 
     @cached_property
     def nodes(self) -> dict[str, NodePart]:
