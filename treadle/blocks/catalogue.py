@@ -4,6 +4,7 @@ from treadle.blocks import (
     agent_inputs,
     agent_output,
     agents,
+    ai,
     basic,
     code_extraction,
     collect,
@@ -38,6 +39,7 @@ ALL_BLOCKS: tuple[Block, ...] = (
     *agent_inputs.BLOCKS,
     *agent_output.BLOCKS,
     *agents.BLOCKS,
+    *ai.BLOCKS,
     *basic.BLOCKS,
     *code_extraction.BLOCKS,
     *collect.BLOCKS,
@@ -69,9 +71,9 @@ ALL_BLOCKS: tuple[Block, ...] = (
 
 WORKER_FUNCTIONS: tuple[str, ...] = (
     "treadle.blocks.feed_reader:read_in_worker",
-    "treadle.blocks.pattern_engine:search_in_worker",
+    "treadle.blocks.pattern_worker:search",
     "treadle.blocks.tables:read_in_worker",
     "treadle.blocks.xml_reader:read_in_worker",
-    "treadle.sdk.template_engine:render_in_worker",
+    "treadle.sdk.template_worker:render",
 )
 """What the built-in blocks run in worker processes: the allow-list of the compute pool."""

@@ -5,8 +5,9 @@ from typing import Any
 
 from treadle.blocks.ai.checked import Unusable, ask_until
 from treadle.blocks.ai.conversation import as_text
+from treadle.blocks.ai.examples import MODEL, said
 from treadle.blocks.ai.pins import account_pin, model_pin
-from treadle.sdk.block import Stream, Work, block
+from treadle.sdk.block import Example, Stream, Work, block
 from treadle.sdk.context import Context
 from treadle.sdk.credentials import CredentialsRef
 from treadle.sdk.models.messages import Message, ModelReply, ModelRequest
@@ -38,6 +39,13 @@ class ConditionOutput(Outputs):
     outputs=ConditionOutput,
     categories=("AI", "LOGIC"),
     work=Work.EFFECT,
+    examples=(
+        Example(
+            {"model": MODEL, "input_value": "ann@example.com", "condition": "the value is an e-mail address"},
+            [("result", True), ("yes_output", "ann@example.com")],
+            context={"http": (said("true"),)},
+        ),
+    ),
 )
 async def ai_condition(inputs: ConditionInput, ctx: Context) -> Stream:
     """Let a language model judge whether a condition holds for a value, and send it on one of two ways."""

@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from treadle.base.ids import NodeId
 from treadle.blocks.ai.checked import Unusable, ask_until
 from treadle.blocks.ai.compaction import budget, fit
 from treadle.blocks.ai.conversation import as_text, from_items, pending_calls, to_items
+from treadle.blocks.ai.examples import MODEL, said
 from treadle.blocks.ai.pins import account_pin, host_pin, max_tokens_pin, model_pin, retry_pin, tries
 from treadle.blocks.ai.text import opening
 from treadle.blocks.ai.tools import Toolbox, Use, result_text
 from treadle.blocks.ai.turns import Turns
-from treadle.sdk.block import BlockKind, Stream, Work, block
-from treadle.sdk.context import Context
+from treadle.sdk.block import BlockKind, Example, Stream, Work, block
+from treadle.sdk.context import Context, Tool
 from treadle.sdk.credentials import CredentialsRef
 from treadle.sdk.errors import BlockError, InputRefused
 from treadle.sdk.models.messages import Message, ModelReply, ModelRequest, ToolCall
@@ -36,6 +38,15 @@ _SYSTEM = (
 )
 
 Items = list[dict[str, Any]]
+
+_GREET = Tool(
+    NodeId("node-2"),
+    "greet",
+    "Greets somebody.",
+    {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
+    {"name": "name"},
+)
+"""The tool of the example."""
 
 
 class DecisionInput(Inputs):
@@ -76,6 +87,32 @@ class DecisionOutput(Outputs):
     work=Work.EFFECT,
     streaming=True,
     resumable=True,
+    examples=(
+        Example(
+            {"model": MODEL, "prompt": "Greet Ann.", "sys_prompt": ""},
+            [
+                ("tools_^_node-2_~_name", "Ann"),
+                (
+                    "conversations",
+                    [
+                        {"role": "user", "content": "Greet Ann."},
+                        {
+                            "role": "assistant",
+                            "content": "",
+                            "tool_calls": [
+                                {
+                                    "id": "call_1",
+                                    "type": "function",
+                                    "function": {"name": "greet", "arguments": '{"name": "Ann"}'},
+                                }
+                            ],
+                        },
+                    ],
+                ),
+            ],
+            context={"http": (said(call=("greet", {"name": "Ann"})),), "tools": ((_GREET, lambda arguments: []),)},
+        ),
+    ),
 )
 async def decide(inputs: DecisionInput, ctx: Context) -> Stream:
     """Let a language model decide which of the linked nodes to use, and with what.

@@ -4,8 +4,9 @@ from typing import Any
 
 from treadle.blocks.ai.checked import Unusable, ask_until, find_json
 from treadle.blocks.ai.conversation import as_text, to_items
+from treadle.blocks.ai.examples import MODEL, said
 from treadle.blocks.ai.pins import account_pin, host_pin, max_tokens_pin, model_pin, tries
-from treadle.sdk.block import Stream, Work, block
+from treadle.sdk.block import Example, Stream, Work, block
 from treadle.sdk.context import Context
 from treadle.sdk.credentials import CredentialsRef
 from treadle.sdk.errors import InputRefused
@@ -44,6 +45,28 @@ class ListOutput(Outputs):
     outputs=ListOutput,
     categories=("AI", "TEXT"),
     work=Work.EFFECT,
+    examples=(
+        Example(
+            {"model": MODEL, "focus": "primary colours"},
+            [
+                ("generated_list", ["red", "yellow"]),
+                (
+                    "prompt",
+                    [
+                        {
+                            "role": "system",
+                            "content": 'Answer with JSON of the form {"list": ["first item", "second item"]} and'
+                            " nothing else: no comments.",
+                        },
+                        {"role": "user", "content": "Make a list of: primary colours"},
+                    ],
+                ),
+                ("list_item", "red"),
+                ("list_item", "yellow"),
+            ],
+            context={"http": (said('{"list": ["red", "yellow"]}'),)},
+        ),
+    ),
 )
 async def generate_list(inputs: ListInput, ctx: Context) -> Stream:
     """Ask a language model for a list on a subject, or of what it finds in a text."""

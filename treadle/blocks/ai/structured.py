@@ -7,9 +7,10 @@ from typing import Any
 from treadle.blocks.ai.checked import Unusable, ask_until, find_json
 from treadle.blocks.ai.compaction import budget, fit
 from treadle.blocks.ai.conversation import from_items, to_items
+from treadle.blocks.ai.examples import MODEL, said
 from treadle.blocks.ai.pins import account_pin, host_pin, max_tokens_pin, model_pin, retry_pin, tries
 from treadle.blocks.ai.text import opening
-from treadle.sdk.block import Stream, Work, block
+from treadle.sdk.block import Example, Stream, Work, block
 from treadle.sdk.context import Context
 from treadle.sdk.credentials import CredentialsRef
 from treadle.sdk.errors import InputRefused
@@ -49,6 +50,32 @@ class StructuredOutput(Outputs):
     outputs=StructuredOutput,
     categories=("AI",),
     work=Work.EFFECT,
+    examples=(
+        Example(
+            {
+                "model": MODEL,
+                "prompt": "Ann is 7.",
+                "expected_format": {"name": "the name", "age": "the age"},
+                "retry": 1,
+            },
+            [
+                ("response", {"name": "Ann", "age": 7}),
+                (
+                    "prompt",
+                    [
+                        {
+                            "role": "system",
+                            "content": "Answer with one JSON object and nothing else. It has exactly these keys; what"
+                            " stands at each says what its value should be:\n"
+                            '{\n  "name": "the name",\n  "age": "the age"\n}',
+                        },
+                        {"role": "user", "content": "Ann is 7."},
+                    ],
+                ),
+            ],
+            context={"http": (said('{"name": "Ann", "age": 7}'),)},
+        ),
+    ),
 )
 async def generate_structured(inputs: StructuredInput, ctx: Context) -> Stream:
     """Ask a language model for an object with certain keys, and ask again, saying what was wrong, until it has them."""

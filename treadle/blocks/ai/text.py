@@ -3,8 +3,9 @@
 from typing import Any
 
 from treadle.blocks.ai.conversation import from_items, to_items
+from treadle.blocks.ai.examples import MODEL, said
 from treadle.blocks.ai.pins import account_pin, host_pin, max_tokens_pin, model_pin, retry_pin, tries
-from treadle.sdk.block import Stream, Work, block
+from treadle.sdk.block import Example, Stream, Work, block
 from treadle.sdk.context import Context
 from treadle.sdk.credentials import CredentialsRef
 from treadle.sdk.errors import InputRefused
@@ -38,6 +39,16 @@ class TextInput(Inputs):
     outputs=TextOutput,
     categories=("AI",),
     work=Work.EFFECT,
+    examples=(
+        Example(
+            {"model": MODEL, "prompt": "Name the capital of {{country}}.", "prompt_values": {"country": "France"}},
+            [
+                ("response", "Paris"),
+                ("prompt", [{"role": "user", "content": "Name the capital of France."}]),
+            ],
+            context={"http": (said("Paris"),)},
+        ),
+    ),
 )
 async def generate_text(inputs: TextInput, ctx: Context) -> Stream:
     """Ask a language model once and give its answer as text."""
@@ -65,6 +76,19 @@ class ConversationInput(Inputs):
     outputs=TextOutput,
     categories=("AI",),
     work=Work.EFFECT,
+    examples=(
+        Example(
+            {"model": MODEL, "messages": [{"role": "system", "content": "Be brief."}], "prompt": "What is 6 times 7?"},
+            [
+                ("response", "42"),
+                (
+                    "prompt",
+                    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 6 times 7?"}],
+                ),
+            ],
+            context={"http": (said("42"),)},
+        ),
+    ),
 )
 async def converse(inputs: ConversationInput, ctx: Context) -> Stream:
     """Let a language model answer a whole conversation."""

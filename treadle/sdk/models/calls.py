@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from treadle.sdk.context import Context
 from treadle.sdk.credentials import Credentials
-from treadle.sdk.errors import BlockError, CredentialsNeeded, InputRefused
+from treadle.sdk.errors import CredentialsNeeded, InputRefused
 from treadle.sdk.models.catalogue import Model, Provider, find, providers
 from treadle.sdk.models.messages import ModelRequest
 
@@ -64,33 +64,28 @@ def prepare(request: ModelRequest, ctx: Context) -> Call:
 def resolve(model: str, credentials: Credentials | None) -> tuple[Provider, str]:
     """Who serves a model, and what it is called there.
 
-    In this order: a first part ``provider/`` that asks for a server of one's own, or that names the provider of the
-    credentials; the credentials of a provider that serves other companies' models; what is known about the model; the
-    credentials; any other ``provider/``; how the name begins.
+    In this order: a first part ``provider/`` that names a server of one's own; the credentials of a provider that
+    serves other companies' models; what is known about the name; any other ``provider/``; how the name begins; the
+    credentials.
     """
     name = model.strip()
     if not name:
-        raise InputRefused(
-            {"model": "empty"}, fix="Name a model, for instance gpt-4o-mini or local/smollm2-135m-instruct."
-        )
+        raise InputRefused({"model": "empty"}, fix="Name a model: gpt-4o-mini, or local/smollm2-135m-instruct.")
     known = providers()
     first, _, rest = name.partition("/")
     mine = known.get(credentials.provider) if credentials else None
     prefixed = known.get(first) if rest else None
-    if prefixed and (prefixed.keyless or prefixed == mine) and not (mine and mine != prefixed and mine.slashes):
+    if prefixed and prefixed.keyless:
         return prefixed, rest
     if mine and mine.slashes:
-        return mine, name
-    found = find(name)
-    if found:
+        return mine, rest if prefixed == mine and not find(name, mine.name) else name
+    if found := find(name):
         return known[found.provider], name
-    if mine:
-        return mine, name
     if prefixed:
         return prefixed, rest
-    for provider in known.values():
-        if name.startswith(provider.prefixes):
-            return provider, name
+    begins = next((provider for provider in known.values() if name.startswith(provider.prefixes)), mine)
+    if begins:
+        return begins, name
     raise InputRefused(
         {"model": f"nothing is known about {name[:80]!r}"},
         fix=f"Choose credentials, or write provider/model; providers: {', '.join(known)}.",
@@ -147,8 +142,3 @@ def _key(provider: Provider, base_url: str, credentials: Credentials | None) -> 
         f"The {provider.title} credentials may not be sent to {url.hostname}.",
         fix=f"Use credentials whose hosts include {url.hostname}.",
     )
-
-
-def unsupported(what: str) -> BlockError:
-    """The error for a part of a message that no adapter can send."""
-    return BlockError(f"{what} cannot be sent to a model by this block.", fix="Send text.")
