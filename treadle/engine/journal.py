@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ROWS_OF = 2_000
 """Records that one journal row carries at most."""
+OnCommitted = Callable[["Owner", "Recorded", int, list[Record]], None]
+"""Given a root, one of its runs, the sequence number of the first record, and the records."""
 HIGH_WATER = 50_000
 """Records of one root that may wait for the disk before its pure firings pause."""
 
@@ -90,6 +92,7 @@ class _Rows:
         self.folded: list[int] = []
         self.reviews: list[dict[str, Any]] = []
         self.charges: list[dict[str, Any]] = []
+        self.published: list[tuple[Owner, Recorded, int, list[Record]]] = []
 
     def arguments(self, worker: WorkerId) -> tuple[Any, ...]:
         return (
@@ -126,6 +129,8 @@ class Journal:
         self._writing = False
         self._task: asyncio.Task[None] | None = None
         self.commits = 0
+        self.on_committed: OnCommitted | None = None
+        """Told of records once they are durable: this is how they are published."""
 
     def start(self) -> None:
         """Begin to write, until ``close``."""
@@ -181,7 +186,12 @@ class Journal:
         for batch in batches.values():
             if batch.before:
                 await asyncio.gather(*batch.before)
-        held = await self._write(_rows(list(batches.items())), batches)
+        rows = _rows(list(batches.items()))
+        held = await self._write(rows, batches)
+        if self.on_committed is not None:
+            for owner, run, first, records in rows.published:
+                if owner.id in held:
+                    self.on_committed(owner, run, first, records)
         for owner, batch in batches.items():
             if owner.id in held:
                 for callback in batch.callbacks:
@@ -226,6 +236,8 @@ def _rows(batches: list[tuple[Owner, Batch]]) -> _Rows:
 def _add_records(rows: _Rows, owner: Owner, run: Recorded) -> None:
     pending, run.pending = run.pending, []
     first = run.seq - len(pending) + 1
+    if pending:
+        rows.published.append((owner, run, first, pending))
     for offset in range(0, len(pending), ROWS_OF):
         part = pending[offset : offset + ROWS_OF]
         body = encode_records(part)

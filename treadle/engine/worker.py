@@ -13,7 +13,7 @@ from treadle.base.errors import Conflict
 from treadle.base.ids import ExecutionId, WorkerId, WorkspaceId, uuid7
 from treadle.engine import inbox
 from treadle.engine.bell import QUEUE, PostgresBell, listen
-from treadle.engine.journal import DATABASE_GONE, Journal
+from treadle.engine.journal import DATABASE_GONE, Journal, OnCommitted
 from treadle.engine.ports import Services
 from treadle.engine.recovery import Recovery, go_on
 from treadle.engine.root import Root, created_row
@@ -55,6 +55,8 @@ class Worker:
         self._per_workspace = per_workspace
         self._lease_seconds = lease_seconds
         self.roots: dict[ExecutionId, Root] = {}
+        self.on_committed: OnCommitted | None = None
+        """Set before ``start``: told of every record once it is durable."""
         self.on_over: Callable[[ExecutionId], None] = lambda id: None
         self._look = asyncio.Event()
         self._folding = False
@@ -89,6 +91,7 @@ class Worker:
             self._lease_seconds,
         )
         self.journal = Journal(self._journal_connection, self.id, self._broken)
+        self.journal.on_committed = self.on_committed
         self.journal.start()
         self.recovery = Recovery(self.pool, self.store, self._services, self.journal)
         self._look.set()

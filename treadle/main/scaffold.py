@@ -1,5 +1,6 @@
 """Starts new blocks and integrations: complete small files that pass every check, to be changed from there."""
 
+import json
 import keyword
 import re
 from collections.abc import Mapping
@@ -141,8 +142,11 @@ def _integration_values(wanted: NewIntegration, variable: str, stem: str, block_
 
 
 def _literal(text: str) -> str:
-    """A Python string, in the quotes that the formatter wants."""
-    return '"' + text.encode("unicode_escape").decode("ascii").replace('"', '\\"') + '"'
+    """A Python string, in the quotes that the formatter wants. JSON's escapes are Python's."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    if '"' in text and "'" not in text:
+        return "'" + quoted[1:-1].replace('\\"', '"') + "'"
+    return quoted
 
 
 def _write(folder: Path, contents: Mapping[str, str]) -> tuple[Path, ...]:

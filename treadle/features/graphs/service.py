@@ -140,6 +140,10 @@ class Graphs:
         part, _ = await self._compile(workspace, graph, version)
         return input_schema(part, self._registry), output_schema(part, self._registry)
 
+    async def compiled(self, workspace: WorkspaceId, graph: GraphId, version: int | None = None) -> Plan:
+        """The stored plan of a version, the newest unless said otherwise. Raises ``NotFound``."""
+        return (await self._compile(workspace, graph, version))[1]
+
     async def _compile(self, workspace: WorkspaceId, graph: GraphId, version: int | None) -> tuple[GraphPart, Plan]:
         if version is None:
             version = (await self.get(workspace, graph)).version

@@ -1,0 +1,1 @@
+"""Runs of agents: started, watched, stopped, decided on, run again."""

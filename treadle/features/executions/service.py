@@ -1,0 +1,154 @@
+"""Runs of agents: started, watched, stopped, decided on, run again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from treadle.base.errors import BadInput
+from treadle.base.ids import BlockId, ExecutionId, GraphId, WorkspaceId, uuid7
+from treadle.engine.ports import Blobs
+from treadle.engine.recovery import load_contents
+from treadle.engine.rerun import Rerun, prepare_rerun
+from treadle.engine.store import ExecutionRow, Store
+from treadle.engine.view import FiringView, History
+from treadle.engine.worker import Worker
+from treadle.features.graphs.service import Graphs, InvalidAgent
+from treadle.features.graphs.validation import validate
+from treadle.kernel.plan import Plan
+from treadle.kernel.records import Record, references, resolved
+from treadle.sdk.registry import Registry
+
+
+class Executions:
+    """Runs of one install. Without a ``worker`` in this process, runs are queued for another one."""
+
+    def __init__(
+        self,
+        store: Store,
+        graphs: Graphs,
+        registry: Registry,
+        blobs: Blobs,
+        worker: Worker | None,
+        timezone: str = "UTC",
+    ) -> None:
+        self._store = store
+        self._graphs = graphs
+        self._registry = registry
+        self._blobs = blobs
+        self._worker = worker
+        self._timezone = timezone
+
+    async def start(
+        self,
+        workspace: WorkspaceId,
+        graph: GraphId,
+        inputs: Mapping[str, Any],
+        *,
+        version: int | None = None,
+        idempotency_key: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> ExecutionId:
+        """Start a run; it will end, whatever is killed from now on.
+
+        ``settings`` may hold ``safe_mode``, ``ask_before_sensitive`` and ``timezone``.
+
+        Raises:
+            NotFound: no such graph.
+            InvalidAgent: the agent cannot run here; says everything that is wrong.
+            BadRunInputs: an input is missing, unknown or of a wrong type.
+        """
+        agent = await self._graphs.agent(workspace, graph, version)
+        problems = validate(agent, self._registry, for_run=True)
+        if any(each.severity == "error" for each in problems):
+            raise InvalidAgent(problems)
+        plan, bound = await self._graphs.prepare(workspace, graph, agent.version, inputs)
+        chosen = {"timezone": self._timezone, **(settings or {})}
+        if self._worker is not None:
+            return await self._worker.submit(workspace, plan, bound, settings=chosen, idempotency_key=idempotency_key)
+        id = ExecutionId(uuid7())
+        return await self._store.enqueue(id, workspace, plan, bound, settings=chosen, idempotency_key=idempotency_key)
+
+    async def get(self, workspace: WorkspaceId, id: ExecutionId) -> ExecutionRow:
+        """A run's summary. Raises ``NotFound``."""
+        return await self._store.execution(workspace, id)
+
+    async def listed(
+        self, workspace: WorkspaceId, *, limit: int = 50, before: ExecutionId | None = None
+    ) -> list[ExecutionRow]:
+        """Runs, newest first."""
+        return await self._store.executions(workspace, limit=limit, before=before)
+
+    async def events(self, workspace: WorkspaceId, id: ExecutionId, *, after: int = 0) -> list[tuple[int, Record]]:
+        """The records that follow number ``after``, with their numbers."""
+        row = await self._store.execution(workspace, id)
+        return await self._store.records(row.root_id, id, after=after)
+
+    async def plan(self, row: ExecutionRow) -> Plan:
+        """The plan that the run follows."""
+        return (await self._store.plans([(row.workspace_id, row.plan_digest)]))[row.plan_digest]
+
+    async def firings(self, workspace: WorkspaceId, id: ExecutionId) -> list[FiringView]:
+        """What happened, firing by firing."""
+        row = await self._store.execution(workspace, id)
+        history = History(await self.plan(row), self.secret_pins)
+        return history.fold(await self._records(row)).finish()
+
+    def secret_pins(self, block_id: BlockId) -> frozenset[str]:
+        """The pins of a block whose values are never shown."""
+        block = self._registry.get(block_id)
+        return frozenset(name for name, pin in block.reader.pins.items() if pin.secret) if block else frozenset()
+
+    async def _records(self, row: ExecutionRow) -> list[Record]:
+        records = [record for _, record in await self._store.records(row.root_id, row.id)]
+        wanted = {each.digest: row.workspace_id for record in records for each in references(record)}
+        if not wanted:
+            return records
+        contents = await load_contents(self._blobs, wanted)
+        return [tuple(resolved(record, contents)) for record in records]
+
+    async def stop(self, workspace: WorkspaceId, id: ExecutionId, *, reason: str = "") -> None:
+        """Stop the run and all its sub-agents. Stopping twice is stopping once."""
+        row = await self._store.execution(workspace, id)
+        await self._store.tell(workspace, row.root_id, "stop", "stop", payload={"reason": reason})
+
+    async def decide(
+        self,
+        workspace: WorkspaceId,
+        id: ExecutionId,
+        firing: int,
+        *,
+        approved: bool,
+        data: Any = None,
+        message: str = "",
+        always: bool = False,
+    ) -> None:
+        """A person's decision on a review; the first counts. ``always`` approves the node for the rest of the run."""
+        payload: dict[str, Any] = {"approved": approved, "message": message, "always": always}
+        if data is not None:
+            payload["data"] = data
+        await self._store.tell(workspace, id, "decision", f"decision:{id}:{firing}", firing=firing, payload=payload)
+
+    async def rerun(
+        self,
+        workspace: WorkspaceId,
+        id: ExecutionId,
+        firing: int,
+        *,
+        edits: Mapping[str, Any] | None = None,
+        newest: bool = False,
+        now_ms: int,
+    ) -> tuple[ExecutionId, Rerun]:
+        """Run again from a firing, in a new execution; ``newest`` takes the graph's newest version.
+
+        Raises:
+            BadInput: no such firing, or no worker in this process.
+        """
+        if self._worker is None:
+            raise BadInput("This process runs nothing.", fix="Start it with a worker.")
+        row = await self._store.execution(workspace, id)
+        plan = await self.plan(row)
+        new = (await self._graphs.compiled(workspace, row.graph_id)) if newest else plan
+        prepared = prepare_rerun(
+            plan, await self._records(row), firing, earlier=id, new=new, edits=edits, now_ms=now_ms
+        )
+        started = await self._worker.submit(workspace, new, {}, settings=row.settings, rerun=(id, prepared.records))
+        return started, prepared

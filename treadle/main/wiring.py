@@ -1,0 +1,126 @@
+"""Puts the platform together: the one place that knows every implementation of every port."""
+
+import contextlib
+import dataclasses
+import gc
+import os
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from treadle.base.clock import SystemClock
+from treadle.base.config import Settings
+from treadle.base.database import DatabaseUrls, create_engine, create_pool, running_database
+from treadle.base.migrations import migrate
+from treadle.base.paths import ensure_folder
+from treadle.blocks.catalogue import ALL_BLOCKS, WORKER_FUNCTIONS
+from treadle.engine.bell import PostgresBell
+from treadle.engine.blobs import LocalBlobs
+from treadle.engine.ports import Limits, Services
+from treadle.engine.store import Store
+from treadle.engine.worker import Worker
+from treadle.features.credentials.keyring import Keyring
+from treadle.features.credentials.providers import keyless, known_setups
+from treadle.features.credentials.service import CredentialsSource
+from treadle.features.executions.service import Executions
+from treadle.features.graphs.service import Graphs
+from treadle.integrations.catalogue import ALL_BLOCKS as INTEGRATION_BLOCKS
+from treadle.main.doors import PlatformDoors
+from treadle.sdk.block import Block
+from treadle.sdk.compute import ComputePool
+from treadle.sdk.http import EgressClient
+from treadle.sdk.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A running platform."""
+
+    settings: Settings
+    urls: DatabaseUrls
+    registry: Registry
+    graphs: Graphs
+    executions: Executions
+    store: Store
+    worker: Worker
+    doors: PlatformDoors
+    sql: AsyncEngine
+
+
+def make_registry(disabled: Iterable[str] = ()) -> Registry:
+    """All blocks of this install; ``disabled`` names those (by name or id) that the operator has switched off."""
+    off = frozenset(disabled)
+    return Registry(_switched(each, off) for each in (*ALL_BLOCKS, *INTEGRATION_BLOCKS))
+
+
+def _switched(block: Block, off: frozenset[str]) -> Block:
+    if block.name in off or block.id in off:
+        return dataclasses.replace(block, disabled="the operator of this install has switched it off")
+    return block
+
+
+@contextlib.asynccontextmanager
+async def running_platform(settings: Settings) -> AsyncIterator[Platform]:
+    """The platform with its database, migrated, and a worker, for as long as the context lasts."""
+    ensure_folder(settings.home)
+    async with running_database(settings) as urls:
+        await migrate(urls, settings)
+        async with contextlib.AsyncExitStack() as stack:
+            yield await _assemble(settings, urls, stack)
+
+
+async def _assemble(settings: Settings, urls: DatabaseUrls, stack: contextlib.AsyncExitStack) -> Platform:
+    registry = make_registry(settings.disabled_blocks)
+    pool = await create_pool(urls.engine, min_size=0, max_size=4)
+    stack.callback(pool.terminate)
+    sql = create_engine(urls.api, pool_size=4)
+    stack.push_async_callback(sql.dispose)
+    http = EgressClient(allow=_places(settings.egress_allow))
+    stack.push_async_callback(http.aclose)
+    compute = ComputePool(WORKER_FUNCTIONS)
+    stack.push_async_callback(compute.aclose)
+    store = Store(pool, PostgresBell(pool))
+    graphs = Graphs(sql, store, registry)
+    doors = PlatformDoors(http, compute, pool, settings.home / "scratch")
+    blobs = LocalBlobs(settings.home / "values")
+    services = Services(
+        registry=registry,
+        clock=SystemClock(),
+        doors=doors,
+        credentials=CredentialsSource(Keyring(known_setups(), os.environ, settings.home), keyless()),
+        agents=graphs,
+        blobs=blobs,
+        limits=_limits(settings),
+    )
+    worker = Worker(urls.engine, services, per_workspace=settings.concurrent_runs_per_workspace)
+    await worker.start()
+    stack.push_async_callback(worker.close)
+    executions = Executions(store, graphs, registry, blobs, worker, settings.timezone)
+    return Platform(settings, urls, registry, graphs, executions, store, worker, doors, sql)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        firings=settings.max_firings,
+        depth=settings.max_depth,
+        wall_seconds=settings.max_wall_seconds,
+        stored_bytes=settings.max_stored_bytes,
+    )
+
+
+def _places(allowed: Iterable[str]) -> frozenset[tuple[str, int]]:
+    """``host:port`` texts, already validated, as pairs."""
+    pairs = (place.rpartition(":") for place in allowed)
+    return frozenset((host.strip("[]"), int(port)) for host, _, port in pairs)
+
+
+def tune_garbage_collector() -> None:
+    """Collect cycles less often, and never look again at what start-up made.
+
+    A run's state is freed by reference counts; what remains for the collector is little, and walking a heap of a
+    million live objects for it costs more than running the graph.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
