@@ -117,8 +117,10 @@ class _Interpreter:
         printed = _Printed()
         try:
             with self._pool.checkout(limits=limits, script_name="code") as session:
-                value = session.feed_run(code, inputs={"result": None, **inputs}, print_callback=printed)
-                return (session.feed_run("result") if value is None else value), printed.text()
+                value = session.feed_run(code, inputs=inputs, print_callback=printed)
+                if value is None:
+                    value = session.feed_run("result", external_lookup={"result": None}, print_callback=printed)
+                return value, printed.text()
         except (MontyRuntimeError, MontySyntaxError) as error:
             raise BlockError(f"The code failed: {error.display()}", fix="Correct the code or its inputs.") from error
         except MontyError as error:

@@ -185,7 +185,7 @@ class ScratchFiles:
             raise RetryLater(f"{_shown(url)} answered with status {reply.status}.", fix="Try again later.")
         if not 200 <= reply.status < 300:
             raise BlockError(f"{_shown(url)} answered with status {reply.status}.", fix="Check the file's address.")
-        claimed = safe_name(unquote(PurePosixPath(urlsplit(reply.url or url).path).name), self._new_uuid)
+        claimed = safe_name(PurePosixPath(unquote(urlsplit(reply.url or url).path)).name, self._new_uuid)
         if not PurePosixPath(claimed).suffix:
             claimed += suffix_of(reply.headers.get("content-type", ""))
         name = true_name(claimed, reply.body, distrust=True)
