@@ -6,18 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treadle.blocks.pattern_engine import (
-    INLINE_WORK,
-    MEGABYTES,
-    RESULT_CAP,
-    SECONDS,
-    Flags,
-    _by_python,
-    _by_re2,
-    search,
-    search_in_worker,
-    translate,
-)
+from treadle.blocks.pattern_engine import INLINE_WORK, RESULT_CAP, Flags, by_python, by_re2, translate
+from treadle.blocks.pattern_search import MEGABYTES, SECONDS, WORKER_FUNCTION, search
+from treadle.blocks.pattern_worker import search as search_in_worker
+from treadle.sdk.compute import ComputePool
 from treadle.sdk.errors import BlockError
 
 
@@ -48,8 +40,8 @@ TEXTS = st.text(alphabet="abX-1 é\n", max_size=8)
 def test_both_engines_agree(pattern: str, text: str, case_sensitive: bool, dot_all: bool, group: int) -> None:
     flags = Flags(case_sensitive, dot_all)
     for limit in (1, 100):
-        linear = _by_re2(pattern, text, flags, group, limit)
-        assert linear is None or linear == _by_python(pattern, text, flags, group, limit)
+        linear = by_re2(pattern, text, flags, group, limit)
+        assert linear is None or linear == by_python(pattern, text, flags, group, limit)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +81,7 @@ def test_usual_patterns_are_linear(pattern: str) -> None:
     ],
 )
 def test_what_differs_or_is_missing_is_left_to_python(pattern: str) -> None:
-    assert _by_re2(pattern, "a", Flags(), 0, 1) is None
+    assert by_re2(pattern, "a", Flags(), 0, 1) is None
 
 
 @pytest.mark.parametrize(
@@ -116,8 +108,7 @@ async def test_only_what_is_not_linear_goes_to_a_process_with_its_limits() -> No
     assert compute.calls == []
     await search("a(?=b)", "aab", Flags(), compute)
     assert await search("a+b", "a" * INLINE_WORK, Flags(), compute) == []
-    entry = "treadle.blocks.pattern_engine:search_in_worker"
-    assert compute.calls == [(entry, SECONDS, MEGABYTES)] * 2
+    assert compute.calls == [(WORKER_FUNCTION, SECONDS, MEGABYTES)] * 2
 
 
 async def test_patterns_that_explode_elsewhere_run_in_place() -> None:
@@ -139,3 +130,10 @@ async def test_a_wrong_pattern_is_an_error(pattern: str) -> None:
     with pytest.raises(BlockError, match="not a regular expression") as caught:
         await search(pattern, "abc", Flags(), RecordingCompute())
     assert caught.value.fix
+
+
+async def test_what_explodes_is_ended_and_others_are_served() -> None:
+    async with ComputePool([WORKER_FUNCTION], workers=1) as pool:
+        with pytest.raises(BlockError, match="search for the pattern was ended"):
+            await search(r"(a+)+\1$", "a" * 50 + "b", Flags(), pool)
+        assert await search(r"(a)\1", "baab", Flags(), pool) == ["aa"]

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from treadle.sdk.compute import ComputePool
 from treadle.sdk.errors import BlockError
-from treadle.sdk.template_engine import OUTPUT_CAP, TemplateFault, is_plain, render_in_worker, render_now
-from treadle.sdk.templates import MEGABYTES, SECONDS, render
+from treadle.sdk.template_engine import OUTPUT_CAP, TemplateFault, is_plain, render_now
+from treadle.sdk.template_worker import render as render_in_worker
+from treadle.sdk.templates import MEGABYTES, SECONDS, WORKER_FUNCTION, render
 
 
 class RecordingCompute:
@@ -140,7 +142,7 @@ async def test_plain_ones_need_no_worker_and_others_get_its_limits() -> None:
     assert await render("Hi {{ n }}", {"n": "X"}, compute) == "Hi X"
     assert compute.calls == []
     assert await render("{% for i in n %}{{ i }}.{% endfor %}", {"n": [1, 2]}, compute) == "1.2."
-    assert compute.calls == [("treadle.sdk.template_engine:render_in_worker", SECONDS, MEGABYTES)]
+    assert compute.calls == [(WORKER_FUNCTION, SECONDS, MEGABYTES)]
 
 
 @pytest.mark.parametrize("template", ["{{ n.a.b }}", "{{ n + 1 }}"])
@@ -148,3 +150,21 @@ async def test_faults_are_block_errors(template: str) -> None:
     with pytest.raises(BlockError, match="template cannot be filled in") as caught:
         await render(template, {"n": "x"}, RecordingCompute())
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ 9 ** (9 ** 9) }}",
+        "{{ 'a' * 10 ** 10 }}",
+        "{{ n|center(10000000000) }}",
+        "{{ '1'|format('%1000000000d') }}",
+        "{% for a in l %}" * 4 + "{% endfor %}" * 4,
+        "{% set l = [n] %}{% for a in l %}{% set _ = l.append(n) %}{{ a }}{% endfor %}",
+    ],
+)
+async def test_bombs_are_ended_and_others_are_served(template: str) -> None:
+    async with ComputePool([WORKER_FUNCTION], workers=1) as pool:
+        with pytest.raises(BlockError, match="template cannot be filled in"):
+            await render(template, {"n": "x", "l": [0] * 1000}, pool)
+        assert await render("{% for i in l %}{{ i }}{% endfor %}", {"l": [1, 2]}, pool) == "12"

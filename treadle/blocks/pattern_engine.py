@@ -15,15 +15,6 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from treadle.sdk.context import Compute
-from treadle.sdk.errors import BlockError
-
-SECONDS = 1.0
-"""How long a search in a process of its own may take."""
-
-MEGABYTES = 64
-"""How much memory it may take."""
-
 INLINE_PATTERN_CAP = 500
 """Longer patterns, in characters, are never run in place."""
 
@@ -72,47 +63,21 @@ class Translation:
     """It uses ``$``, which in Python also matches before a line end that closes the text."""
 
 
-async def search(
-    pattern: str, text: str, flags: Flags, compute: Compute, *, group: int = 0, limit: int = 1
-) -> list[str] | None:
-    """The texts of one group in the first ``limit`` matches, each cut to ``RESULT_CAP``.
+def search_now(pattern: str, text: str, flags: Flags, group: int, limit: int) -> dict[str, Any]:
+    """``{"found": ...}`` as of ``treadle.blocks.pattern_search.search``, or ``{"fault": ...}`` for a wrong pattern.
 
-    A match in which the group took no part is left out. None when the pattern has no such group.
-
-    Raises:
-        BlockError: the pattern is wrong, or takes too long on this text.
+    Without a limit of time.
     """
-    answer = _by_re2(pattern, text, flags, group, limit) if _is_small(pattern, text) else None
-    if answer is None:
-        answer = await compute.call(
-            "treadle.blocks.pattern_engine:search_in_worker",
-            *(pattern, text, flags.case_sensitive, flags.dot_all, group, limit),
-            seconds=SECONDS,
-            megabytes=MEGABYTES,
-        )
-    if "fault" in answer:
-        raise BlockError(
-            f"The pattern is not a regular expression: {answer['fault']}.",
-            fix=r"Write \ before a sign such as ( or [ that is meant as itself.",
-        )
-    found: list[str] | None = answer["found"]
-    return found
+    return by_re2(pattern, text, flags, group, limit) or by_python(pattern, text, flags, group, limit)
 
 
-def search_in_worker(
-    pattern: str, text: str, case_sensitive: bool, dot_all: bool, group: int, limit: int
-) -> dict[str, Any]:
-    """The entry for worker processes: ``{"found": ...}``, or ``{"fault": ...}`` when the pattern is wrong."""
-    flags = Flags(case_sensitive, dot_all)
-    return _by_re2(pattern, text, flags, group, limit) or _by_python(pattern, text, flags, group, limit)
-
-
-def _is_small(pattern: str, text: str) -> bool:
+def is_small(pattern: str, text: str) -> bool:
+    """Whether RE2 is sure to be done with it in some hundredths of a second."""
     translation = translate(pattern) if len(pattern) <= INLINE_PATTERN_CAP else None
     return translation is not None and translation.size * (len(text) + 100) <= INLINE_WORK
 
 
-def _by_re2(pattern: str, text: str, flags: Flags, group: int, limit: int) -> dict[str, Any] | None:
+def by_re2(pattern: str, text: str, flags: Flags, group: int, limit: int) -> dict[str, Any] | None:
     """The answer of RE2; None where Python's could be another."""
     translation = translate(pattern)
     linear = (
@@ -136,7 +101,8 @@ def _agree(translation: Translation, text: str, flags: Flags, pattern: str) -> b
     return not (translation.ends and text.endswith("\n"))
 
 
-def _by_python(pattern: str, text: str, flags: Flags, group: int, limit: int) -> dict[str, Any]:
+def by_python(pattern: str, text: str, flags: Flags, group: int, limit: int) -> dict[str, Any]:
+    """The answer of Python's engine."""
     options = re.NOFLAG
     if not flags.case_sensitive:
         options |= re.IGNORECASE
@@ -160,7 +126,7 @@ def _groups(matches: Iterator[Any], groups: int, group: int) -> list[str] | None
 
 @lru_cache(maxsize=512)
 def _compiled(pattern: str, flags: Flags) -> Any:
-    import re2  # type: ignore[import-untyped]  # noqa: PLC0415
+    import re2  # noqa: PLC0415
 
     options = re2.Options()
     options.case_sensitive = flags.case_sensitive

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from treadle.blocks.basic import is_given
-from treadle.blocks.pattern_engine import Flags, search
+from treadle.blocks.pattern_engine import Flags
+from treadle.blocks.pattern_search import search
 from treadle.sdk.block import Example, Stream, Work, block
 from treadle.sdk.context import Context
 from treadle.sdk.pins import Inputs, Outputs, pin

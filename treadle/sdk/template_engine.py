@@ -62,14 +62,6 @@ def render_now(template: str, values: Mapping[str, Any], *, escape_html: bool = 
         raise TemplateFault(str(error) or type(error).__name__) from error
 
 
-def render_in_worker(template: str, values: dict[str, Any], escape_html: bool) -> dict[str, str]:
-    """The entry for worker processes: ``{"text": ...}``, or ``{"fault": ...}`` saying what is wrong."""
-    try:
-        return {"text": render_now(template, values, escape_html=escape_html)}
-    except TemplateFault as fault:
-        return {"fault": str(fault)}
-
-
 def is_plain(template: str, values: Mapping[str, Any]) -> bool:
     """Whether rendering is sure to be short: no loops, calls or arithmetic, and a small output whatever the values."""
     if len(template) > INLINE_TEMPLATE_CAP:

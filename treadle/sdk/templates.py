@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from treadle.sdk.compute import ComputeLimit
 from treadle.sdk.context import Compute
 from treadle.sdk.errors import BlockError
 from treadle.sdk.template_engine import TemplateFault, is_plain, render_now
+
+WORKER_FUNCTION = "treadle.sdk.template_worker:render"
+"""What a pool of worker processes must allow."""
 
 SECONDS = 1.0
 """How long a template may take."""
@@ -29,22 +33,19 @@ async def render(template: str, values: Mapping[str, Any], compute: Compute, *, 
     """Fill in a Jinja template: in place when it is sure to be quick, else in a process that is killed at its limits.
 
     Raises:
-        TemplateFailed: the template is wrong, does not fit the values, or makes too long a text.
-        BlockError: it passes a limit of time or memory.
+        TemplateFailed: the template is wrong, does not fit the values, or passes a limit of time, memory or length.
     """
     if is_plain(template, values):
         try:
             return render_now(template, values, escape_html=escape_html)
         except TemplateFault as fault:
             raise TemplateFailed(str(fault)) from fault
-    answer = await compute.call(
-        "treadle.sdk.template_engine:render_in_worker",
-        template,
-        dict(values),
-        escape_html,
-        seconds=SECONDS,
-        megabytes=MEGABYTES,
-    )
+    try:
+        answer = await compute.call(
+            WORKER_FUNCTION, template, dict(values), escape_html, seconds=SECONDS, megabytes=MEGABYTES
+        )
+    except ComputeLimit as limit:
+        raise TemplateFailed(limit.message) from limit
     if "fault" in answer:
         raise TemplateFailed(answer["fault"])
     return str(answer["text"])
