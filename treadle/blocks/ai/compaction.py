@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from treadle.sdk.models.messages import Message
-from treadle.sdk.models.tokens import CHARS_PER_TOKEN, estimate
+from treadle.sdk.models.tokens import estimate
 
 _CAPS = (4000, 1000, 250)
 """Tokens to which the texts of earlier turns are cut, one bound after the other, until all fits."""
 
 _SMALLEST = 100
+
+_NOTE_CHARS = 45
+"""What the note on what is left out takes, with a number of up to ten digits."""
 
 
 def budget(window: int, max_tokens: int | None) -> int:
@@ -43,7 +46,7 @@ def _cut(message: Message, cap: int) -> Message:
     if estimate(message.text) <= cap:
         return message
     # Text outside ASCII takes more tokens per character, so the share that is kept is measured, not assumed.
-    keep = int(len(message.text) * cap / estimate(message.text) - 40 / CHARS_PER_TOKEN)
+    keep = int(len(message.text) * cap / estimate(message.text)) - _NOTE_CHARS
     half = max(keep // 2, 1)
     left_out = len(message.text) - 2 * half
     return replace(message, text=f"{message.text[:half]}\n[{left_out} characters left out]\n{message.text[-half:]}")
