@@ -13,7 +13,6 @@ from treadle.base.clock import SystemClock
 from treadle.base.config import Settings
 from treadle.base.database import DatabaseUrls, create_engine, create_pool, running_database
 from treadle.base.migrations import migrate
-from treadle.base.paths import ensure_folder
 from treadle.blocks.catalogue import ALL_BLOCKS, WORKER_FUNCTIONS
 from treadle.engine.bell import PostgresBell
 from treadle.engine.blobs import LocalBlobs
@@ -63,7 +62,6 @@ def _switched(block: Block, off: frozenset[str]) -> Block:
 @contextlib.asynccontextmanager
 async def running_platform(settings: Settings) -> AsyncIterator[Platform]:
     """The platform with its database, migrated, and a worker, for as long as the context lasts."""
-    ensure_folder(settings.home)
     async with running_database(settings) as urls:
         await migrate(urls, settings)
         async with contextlib.AsyncExitStack() as stack:
