@@ -79,7 +79,12 @@ async def inspect(path: str) -> Media:
 
 
 @cache
-def _program() -> str:
+def program() -> str:
+    """Where ffmpeg is.
+
+    Raises:
+        BlockError: it is not installed.
+    """
     try:
         from imageio_ffmpeg import get_ffmpeg_exe  # type: ignore[import-untyped]  # noqa: PLC0415
 
@@ -92,10 +97,10 @@ def _program() -> str:
 
 
 async def _execute(arguments: Sequence[str], seconds: float) -> tuple[int, str]:
-    program = await asyncio.to_thread(_program)
+    executable = await asyncio.to_thread(program)
     fixed = ["-hide_banner", "-nostdin", "-y", "-threads", "1"]
     process = await asyncio.create_subprocess_exec(
-        program,
+        executable,
         *fixed,
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
