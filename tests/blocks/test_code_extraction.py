@@ -15,6 +15,10 @@ from treadle.sdk.testing import run_block
         ("```python\nx=1```", [("python", "x=1")]),
         ("```css\r\na{}\r\n```\r\nend", [("css", "a{}"), ("remaining_text", "end")]),
         ("```python\n\n  \n    a\n  b\n\n```", [("python", "    a\n  b")]),
+        ("```python\nprint('```')\n```", [("python", "print('```')")]),
+        ("```py\na``` b", [("python", "a"), ("remaining_text", "b")]),
+        ("```py\na```  \nb\n```js\nc\n```", [("javascript", "c"), ("python", "a"), ("remaining_text", "b")]),
+        ("1. x\n   ```c++\n   int a;\n   ```", [("cpp", "   int a;"), ("remaining_text", "1. x")]),
         ("```c#\nvar x;\n```", [("csharp", "var x;")]),
         ("```rust\nfn\n```\n```py\na\n```", [("python", "a"), ("remaining_text", "```rust\nfn\n```")]),
         ("```python\nopen", [("remaining_text", "```python\nopen")]),
@@ -27,7 +31,14 @@ async def test_extracting(text: str, outputs: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["```python" + " " * 200_000, "```py\n" + "\n" * 200_000 + "```", "```a" * 50_000, "```py\n" * 30_000 + "x"]
+    "text",
+    [
+        "```python" + " " * 200_000,
+        "```py\n" + "\n" * 200_000 + "```",
+        "```a" * 50_000,
+        "```py\n" * 30_000 + "x",
+        "x```py\n" * 30_000,
+    ],
 )
 def test_large_and_odd_texts_take_one_pass(text: str) -> None:
     assert all(each.end <= len(text) for each in fenced_code(text))

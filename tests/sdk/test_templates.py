@@ -126,6 +126,7 @@ def test_plain_templates_run_in_place(template: str) -> None:
         "{{ n[::-1] }}",
         "{{ nonsense",
         "{{ n }}" * 3000,
+        "{{ 1 }}" * 300,
         "{{ n|join('" + "x" * 200 + "')|join('" + "x" * 200 + "') }}",
     ],
 )

@@ -16,7 +16,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "python": ("python", "py"),
     "sql": ("sql",),
     "java": ("java",),
-    "cpp": ("cpp",),
+    "cpp": ("cpp", "c++"),
     "csharp": ("csharp", "c#", "cs"),
     "json_code": ("json",),
     "bash": ("bash", "shell", "sh"),
@@ -30,7 +30,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
 _KNOWN = frozenset(name for names in _NAMES.values() for name in names)
 _FENCE = "```"
 _EMPTY_LINES = re.compile(r"\A(?:[ \t\r\f\v]*\n)+")
-_OPENING = re.compile(r"```([A-Za-z#]+)[ \t]*\r?\n")
+_OPENING = re.compile(r"```([A-Za-z#+]+)[ \t]*\r?\n")
+_CLOSING = re.compile(r"^[ \t]*(```)|(```)(?=[ \t]*\r?$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +45,22 @@ class FencedCode:
 
 
 def fenced_code(text: str) -> Iterator[FencedCode]:
-    """The code blocks with a known language name, in order, found in one pass over the text."""
-    place = 0
+    """The code blocks with a known language name, in order, found in one pass over the text.
+
+    A fence closes a block where it begins or ends a line; if there is none such, the next fence does.
+    """
+    place, tidy = 0, True
     while opening := _OPENING.search(text, place):
-        name = opening[1].lower()
-        closing = text.find(_FENCE, opening.end()) if name in _KNOWN else -1
         place = opening.end()
-        if closing >= 0:
-            place = closing + len(_FENCE)
-            yield FencedCode(name, _trimmed(text[opening.end() : closing]), opening.start(), place)
+        name = opening[1].lower()
+        if name not in _KNOWN:
+            continue
+        closing = _CLOSING.search(text, place) if tidy else None
+        tidy = closing is not None
+        code_end = closing.start() if closing else text.find(_FENCE, place)
+        if code_end >= 0:
+            code, place = text[place:code_end], closing.end() if closing else code_end + len(_FENCE)
+            yield FencedCode(name, _trimmed(code), opening.start(), place)
 
 
 def _trimmed(code: str) -> str:

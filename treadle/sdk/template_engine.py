@@ -20,6 +20,9 @@ OUTPUT_CAP = 1_000_000
 INLINE_TEMPLATE_CAP = 20_000
 """Longer templates, in characters, are never rendered in place."""
 
+INLINE_BRACES_CAP = 400
+"""Templates with more opening braces than this take too long to compile in place."""
+
 INLINE_OUTPUT_CAP = 200_000
 """A template is rendered in place only when its output cannot pass this estimate, in characters."""
 
@@ -64,9 +67,10 @@ def render_now(template: str, values: Mapping[str, Any], *, escape_html: bool = 
 
 def is_plain(template: str, values: Mapping[str, Any]) -> bool:
     """Whether rendering is sure to be short: no loops, calls or arithmetic, and a small output whatever the values."""
-    if len(template) > INLINE_TEMPLATE_CAP:
+    braces = template.count("{")
+    if len(template) > INLINE_TEMPLATE_CAP or braces > INLINE_BRACES_CAP:
         return False
-    if "{" not in template:
+    if not braces:
         return True
     outputs = _plain_outputs(template)
     return outputs is not None and len(template) + outputs * _size(values, INLINE_OUTPUT_CAP) <= INLINE_OUTPUT_CAP
