@@ -79,7 +79,7 @@ async def run_attempt(
         async with asyncio.timeout(spec.node.policy.timeout):
             context.credentials = await services.credentials.credentials_for(workspace, block, inputs)
             ask_if_sensitive(block, inputs, context)
-            async for emission in block.run(block.reader.read(inputs), context):
+            async for emission in block.run(block.reader.read(with_references(inputs, context)), context):
                 sent = checked(spec, emission)
                 if skip:
                     skip -= 1
@@ -98,6 +98,11 @@ async def run_attempt(
         note_failure(outcome, error, spec)
     outcome.settlement = services.charges.settle(workspace, block, held, context.usage, bool(outcome.error))
     return outcome
+
+
+def with_references(inputs: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """The inputs, each credentials pin with the reference to what was found for it: exported agents name none."""
+    return {**inputs, **{pin: found.reference() for pin, found in context.credentials.items()}}
 
 
 def ask_if_sensitive(block: Block, inputs: Mapping[str, Any], context: Context) -> None:
