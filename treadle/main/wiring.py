@@ -47,10 +47,10 @@ class Platform:
     sql: AsyncEngine
 
 
-def make_registry(disabled: Iterable[str] = ()) -> Registry:
-    """All blocks of this install; ``disabled`` names those (by name or id) that the operator has switched off."""
+def make_registry(disabled: Iterable[str] = (), more: Iterable[Block] = ()) -> Registry:
+    """All blocks of this install, and ``more``; ``disabled`` names those that the operator has switched off."""
     off = frozenset(disabled)
-    return Registry(_switched(each, off) for each in (*ALL_BLOCKS, *INTEGRATION_BLOCKS))
+    return Registry(_switched(each, off) for each in (*ALL_BLOCKS, *INTEGRATION_BLOCKS, *more))
 
 
 def _switched(block: Block, off: frozenset[str]) -> Block:
@@ -60,16 +60,18 @@ def _switched(block: Block, off: frozenset[str]) -> Block:
 
 
 @contextlib.asynccontextmanager
-async def running_platform(settings: Settings) -> AsyncIterator[Platform]:
+async def running_platform(settings: Settings, more_blocks: Iterable[Block] = ()) -> AsyncIterator[Platform]:
     """The platform with its database, migrated, and a worker, for as long as the context lasts."""
     async with running_database(settings) as urls:
         await migrate(urls, settings)
         async with contextlib.AsyncExitStack() as stack:
-            yield await _assemble(settings, urls, stack)
+            yield await _assemble(settings, urls, stack, more_blocks)
 
 
-async def _assemble(settings: Settings, urls: DatabaseUrls, stack: contextlib.AsyncExitStack) -> Platform:
-    registry = make_registry(settings.disabled_blocks)
+async def _assemble(
+    settings: Settings, urls: DatabaseUrls, stack: contextlib.AsyncExitStack, more_blocks: Iterable[Block]
+) -> Platform:
+    registry = make_registry(settings.disabled_blocks, more_blocks)
     pool = await create_pool(urls.engine, min_size=0, max_size=4)
     stack.callback(pool.terminate)
     sql = create_engine(urls.api, pool_size=4)
