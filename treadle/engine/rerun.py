@@ -70,8 +70,9 @@ def prepare_rerun(
     kept, numbers = _keep(firings, dropped, positions, old)
     seed.extend(kept)
     edited: list[Any] = []
-    if edits and chosen.causes:
-        edited = [[[(numbers[source], position) for source, position in chosen.causes], dict(edits)]]
+    place = {node.id: index for index, node in enumerate(plan.nodes)}.get(old.nodes[chosen.node].id)
+    if edits and chosen.causes and place is not None:
+        edited = [[place, [(numbers[source], position) for source, position in chosen.causes], dict(edits)]]
     seed.append(("open", edited))
     repeats = [
         (each.number, old.nodes[each.node].id)

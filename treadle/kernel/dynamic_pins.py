@@ -45,6 +45,11 @@ def base_name(name: str) -> str:
     return _DELIMITER.split(name, maxsplit=1)[0] if is_dynamic(name) else name
 
 
+def selectable_from(name: str) -> list[str]:
+    """The emitted pins that a link from ``name`` may answer to: ``a_#_b_$_0`` to itself, ``a_#_b`` and ``a``."""
+    return [name, *(name[: each.start()] for each in reversed(list(_DELIMITER.finditer(name))))]
+
+
 def declared_name(name: str) -> str:
     """The pin of the block that a name on a link belongs to: the base name, or ``tools`` for a tool's name."""
     return TOOLS_PIN if name.startswith(_TOOL_PREFIX) else base_name(name)

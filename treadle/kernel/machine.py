@@ -78,10 +78,12 @@ class Machine:
         self.live: dict[int, int] = dict.fromkeys(plan.collects, 0)
         """For each Collect, how much that can reach it is live: firings, and Collects that have not fired."""
         self._quiet: list[int] = []
-        self._open = True
+        self.open = True
         """False while firings of an earlier run are taken over: values queue up and nothing fires."""
-        self._edits: dict[tuple[Cause, ...], Mapping[str, Any]] = {}
-        self._kept_starts: set[int] = set()
+        self.edits: dict[tuple[int, frozenset[Cause]], Mapping[str, Any]] = {}
+        """Re-run: inputs to override, by node and what filled the pins."""
+        self.kept_starts: set[int] = set()
+        """Re-run: starting nodes whose first firing was taken over."""
         for collect in plan.collects:
             for later in plan.nodes[collect].feeds:
                 self.live[later] += 1
@@ -95,18 +97,18 @@ class Machine:
         """
         self.inputs = inputs
         if keeping:
-            self._open = False
+            self.open = False
         else:
             self.opened({})
 
-    def opened(self, edits: Mapping[tuple[Cause, ...], Mapping[str, Any]]) -> None:
-        """Whatever can fire, fires. ``edits`` overrides inputs of the firings with these causes (re-run)."""
-        self._open = True
-        self._edits.update(edits)
+    def opened(self, edits: Mapping[tuple[int, frozenset[Cause]], Mapping[str, Any]]) -> None:
+        """Whatever can fire, fires. ``edits`` overrides inputs of firings, by node and causes (re-run)."""
+        kept, self.open = not self.open, True
+        self.edits.update(edits)
         for node in self.plan.starts:
-            if node not in self._kept_starts:
+            if node not in self.kept_starts:
                 self._fire(self.nodes[node], node, dict(self.inputs.get(node, {})), ())
-        if self._kept_starts or edits:
+        if kept:
             self._take_all_sets()
         self._quiet.extend(collect for collect, live in self.live.items() if live == 0)
         self._settle()
@@ -122,6 +124,9 @@ class Machine:
         firing = self.firings[number]
         firing.emitted += 1
         state = self.nodes[firing.node]
+        if firing.caller is not None:
+            firing.held.append((pin, value))
+            return
         if not state.plan.policy.ordered or next(iter(state.inflight)) == number:
             self._deliver(state.plan, firing, [(pin, value)])
         else:
@@ -134,12 +139,12 @@ class Machine:
         state = self.nodes[firing.node]
         firing.phase = Phase.ENDED
         self.busy -= 1
-        if firing.caller is not None:
-            self._end_tool(firing, outputs, error)
-            return
         plan = state.plan
         if error is not None and plan.policy.on_error == "fallback":
             outputs, error = list(plan.policy.fallback), None
+        if firing.caller is not None:
+            self._end_tool(firing, outputs, error)
+            return
         if error is not None and plan.handles_errors:
             outputs, error = [*outputs, ("error", error)], None
         if error is not None:
@@ -201,7 +206,7 @@ class Machine:
         self.busy += 1
         self._alive(state, +1)
         if not causes and node in self.plan.starts:
-            self._kept_starts.add(node)
+            self.kept_starts.add(node)
         if state.plan.collects:
             state.fired = True
             self._alive(state, -1)
@@ -214,7 +219,10 @@ class Machine:
         self.ready.clear()
         for state in self.nodes:
             state.backlog = None
+            state.inflight.clear()
         self.firings.clear()
+        self.tool_calls.clear()
+        self.tool_results.clear()
         self.busy = self.blocked = 0
 
     # ---- questions --------------------------------------------------------------------------------------------
@@ -223,11 +231,6 @@ class Machine:
     def finished(self) -> bool:
         """Nothing runs, waits or can fire."""
         return self.busy == 0 and self.blocked == 0
-
-    @property
-    def idle(self) -> bool:
-        """Nothing can go on before a timer, a person or an event."""
-        return self.busy == 0 and self.blocked > 0
 
     def startable(self) -> deque[Firing]:
         """After a replay: the firings that are ready or had been started, in order; those over a node's cap are not."""
@@ -241,12 +244,16 @@ class Machine:
         return (each for each in self.firings.values() if each.phase in (Phase.REVIEW, Phase.WAITING, Phase.RETRYING))
 
     def leftovers(self) -> Iterator[tuple[int, list[str], int]]:
-        """(node index, pins it waits for, values left over) of each node with a set that never became complete."""
+        """(node index, pins it waits for, values left over) of each node with a set that never became complete.
+
+        Sets that hold static values only do not count.
+        """
         for index, state in enumerate(self.nodes):
             waiting = [pin for pin, queue in state.queues.items() if not queue and pin not in state.latest]
             left = {pin: len(queue) for pin, queue in state.queues.items() if queue}
-            if any(pin not in state.plan.static for pin in left):
-                yield index, waiting or [pin for pin in state.plan.linked if pin not in left], sum(left.values())
+            sets = max((count for pin, count in left.items() if pin not in state.plan.static), default=0)
+            if sets:
+                yield index, waiting, sum(min(count, sets) for count in left.values())
 
     def inputs_of(self, firing: Firing) -> dict[str, Any]:
         """What the firing's block is given: the node's constants, overridden by what arrived."""
@@ -282,11 +289,11 @@ class Machine:
             return
         if route.static:
             state.latest[route.pin] = (value, cause)
-        if state.single is not None and self._open:
+        if state.single is not None and self.open:
             self._fire(state, route.sink, {route.pin: value}, (cause,))
             return
         state.queues[route.pin].append((value, cause))
-        while self._open and (found := self._take_set(state)) is not None:
+        while self.open and (found := self._take_set(state)) is not None:
             self._fire(state, route.sink, *found)
 
     def _take_set(self, state: NodeState) -> tuple[dict[str, Any], tuple[Cause, ...]] | None:
@@ -322,8 +329,8 @@ class Machine:
         return firing
 
     def _fire(self, state: NodeState, node: int, values: dict[str, Any], causes: tuple[Cause, ...]) -> None:
-        if self._edits and causes in self._edits:
-            values = {**values, **self._edits.pop(causes)}
+        if self.edits:
+            values = {**values, **self.edits.pop((node, frozenset(causes)), {})}
         firing = self._new(node, values, causes)
         state.inflight[firing.number] = firing
         if state.plan.feeds:
@@ -383,8 +390,10 @@ class Machine:
 
     def _end_tool(self, firing: Firing, outputs: Sequence[Emission], error: str | None) -> None:
         sent = [*firing.held, *outputs]
-        self.tool_results[firing.number] = sent if error is None else [*sent, ("error", error)]
+        if firing.caller in self.tool_calls:
+            self.tool_results[firing.number] = sent if error is None else [*sent, ("error", error)]
         del self.firings[firing.number]
+        self._forget_tools(firing.number)
 
     def _forget_tools(self, caller: int) -> None:
         for key in [key for key in self.tool_calls if key[0] == caller]:
@@ -400,8 +409,8 @@ class Machine:
 
     def _settle(self) -> None:
         """Fire each Collect that nothing live can reach any more."""
-        while self._quiet and self._open:
-            collect = self._quiet.pop()
+        while self._quiet and self.open:
+            collect = self._quiet.pop(0)
             state = self.nodes[collect]
             if state.fired or self.live[collect]:
                 continue

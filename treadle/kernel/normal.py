@@ -57,6 +57,8 @@ def weight(value: Any) -> int:
 
 
 def _key(key: Any) -> str:
+    if isinstance(key, Enum):
+        key = key.value
     if isinstance(key, str):
         return str(key)
     if isinstance(key, bool):
@@ -81,8 +83,10 @@ def _converted(value: Any, depth: int) -> Any:
         return float(value)
     if isinstance(value, Mapping):
         return normal(dict(value), depth)
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple):
         return normal(list(value), depth)
+    if isinstance(value, set | frozenset):
+        return normal(sorted(value, key=repr), depth)  # a set's own order differs from process to process
     if isinstance(value, bytes | bytearray):
         return base64.b64encode(value).decode()
     if isinstance(value, datetime | date | time):

@@ -15,7 +15,7 @@ import msgspec
 
 from treadle.base.errors import BadInput
 from treadle.base.ids import BlockId, GraphId, NodeId
-from treadle.kernel.dynamic_pins import base_name, is_dynamic
+from treadle.kernel.dynamic_pins import selectable_from
 from treadle.kernel.graph import Graph, Link, Node, NodePolicy
 
 TOOLS_PIN = "tools"
@@ -57,10 +57,10 @@ class PlanNode:
     policy: NodePolicy
     linked: tuple[str, ...] = ()
     """Input pins with at least one link, in the order of the links."""
-    static: frozenset[str] = frozenset()
+    static: tuple[str, ...] = ()
     """Those of ``linked`` that have a static link."""
     routes: dict[str, tuple[Route, ...]] = field(default_factory=dict)
-    """By the emitted pin's name."""
+    """By the emitted pin's name; a link that selects inside a value stands under every name it can select from."""
     tools: dict[str, tuple[Route, ...]] = field(default_factory=dict)
     """Tool links, by the sink node's id."""
     title: str = ""
@@ -74,7 +74,8 @@ class PlanNode:
 
     @property
     def handles_errors(self) -> bool:
-        return "error" in self.routes and self.policy.on_error != "fail"
+        linked = any(route.source_name == "error" for route in self.routes.get("error", ()))
+        return linked and self.policy.on_error != "fail"
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,11 @@ class Plan:
 
     @cached_property
     def body(self) -> bytes:
-        """The plan as JSON; the same plan always gives the same bytes."""
-        return msgspec.json.encode(self, order="sorted")
+        """The plan as JSON; the same plan always gives the same bytes.
+
+        Constants keep the order of their keys: blocks see it, and a recovered run must see the same.
+        """
+        return msgspec.json.encode(self)
 
     @cached_property
     def digest(self) -> bytes:
@@ -180,9 +184,9 @@ def _compile_node(
         route = Route(index[link.sink], link.sink_name, facts.static_output, link.source_name)
         if link.source_name == TOOLS_PIN or link.source_name.startswith(TOOLS_PIN + "_^_"):
             tools[link.sink].append(route)
-        else:
-            name = base_name(link.source_name) if is_dynamic(link.source_name) else link.source_name
-            routes[name].append(route)
+        if not link.source_name.startswith(TOOLS_PIN + "_^_"):
+            for name in selectable_from(link.source_name):
+                routes[name].append(route)
     return PlanNode(
         id=node.id,
         block_id=node.block_id,
@@ -193,7 +197,7 @@ def _compile_node(
         title=str(node.metadata.get("customized_name") or ""),
         policy=node.policy,
         linked=tuple(dict.fromkeys(link.sink_name for link in incoming)),
-        static=frozenset(link.sink_name for link in incoming if known[link.source].static_output),
+        static=tuple(dict.fromkeys(link.sink_name for link in incoming if known[link.source].static_output)),
         routes={name: tuple(each) for name, each in routes.items()},
         tools={name: tuple(each) for name, each in tools.items()},
         feeds=feeds,

@@ -13,7 +13,7 @@ A record is a JSON array whose first member is its kind. Record *n* of an execut
 | resume | firing, decision, time | what a firing waited for has come |
 | tool | firing, slot, node, inputs | a firing calls a node as a tool |
 | keep | node, causes, outputs, error, earlier firing | re-run: a firing taken over |
-| open | [[causes, inputs]] | re-run: everything is taken over |
+| open | [[node, causes, inputs]] | re-run: everything is taken over |
 | stop | reason, time | the run is stopped |
 | close | status, time, details | the run is over, or waits |
 
@@ -21,6 +21,7 @@ Times are milliseconds since 1970. ``error`` is an empty text when there is none
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -35,8 +36,9 @@ Record = tuple[Any, ...]
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
-_MARKS = ("$float", "$int", "$blob", "$raw")
+_MARKS = ("$float", "$int", "$blob", "$raw", "$text", "$pairs")
 _SAFE_INT = 2**63
+_HALF = re.compile(r"[\ud800-\udfff]")
 
 
 class Reference:
@@ -59,10 +61,13 @@ class Reference:
 
 
 def encode_records(records: list[Record]) -> bytes:
-    """Records as one JSON array. Values that plain JSON lacks (infinities, references, huge integers) are marked."""
+    """Records as one JSON array.
+
+    Values that plain JSON lacks (infinities, references, huge integers, half surrogates) are marked.
+    """
     try:
         body = _encoder.encode(records)
-    except (TypeError, UnicodeEncodeError):
+    except (TypeError, ValueError):
         return _encoder.encode([_mark(each) for each in records])
     if b"null" in body or b'{"$' in body:  # a null may be an infinity that JSON cannot say
         return b"[" + b",".join(_encode_record(each) for each in records) + b"]"
@@ -131,7 +136,9 @@ def _apply_keep(machine: Machine, record: Record) -> None:
 
 
 def _apply_open(machine: Machine, record: Record) -> None:
-    machine.opened({tuple((cause[0], cause[1]) for cause in causes): values for causes, values in record[1]})
+    machine.opened(
+        {(node, frozenset((cause[0], cause[1]) for cause in causes)): values for node, causes, values in record[1]}
+    )
 
 
 def _apply_tool(machine: Machine, record: Record) -> None:
@@ -162,19 +169,30 @@ def _mark(value: Any) -> Any:
     """``value`` with everything that JSON lacks in its marked form, and marks that people wrote kept as data."""
     kind = type(value)
     if kind is dict:
-        marked = {str(key).encode("utf-8", "replace").decode(): _mark(each) for key, each in value.items()}
-        return {"$raw": marked} if len(marked) == 1 and next(iter(marked)) in _MARKS else marked
+        return _mark_dict(value)
     if kind is list or kind is tuple:
         return [_mark(each) for each in value]
     if kind is float and not math.isfinite(value):
         return {"$float": repr(value)}
     if kind is int and not -_SAFE_INT <= value < _SAFE_INT:
-        return {"$int": str(value)}
+        return {"$int": hex(value)}
     if kind is Reference:
         return {"$blob": [value.digest, value.size]}
-    if kind is str and not value.isascii():
-        return value.encode("utf-8", "replace").decode()
+    if kind is str and _is_broken(value):
+        return {"$text": value.encode("unicode_escape").decode()}
     return value
+
+
+def _mark_dict(value: dict[Any, Any]) -> dict[str, Any]:
+    marked = {str(key): _mark(each) for key, each in value.items()}
+    if any(map(_is_broken, marked)):
+        return {"$pairs": [[_mark(key), each] for key, each in marked.items()]}
+    return {"$raw": marked} if len(marked) == 1 and next(iter(marked)) in _MARKS else marked
+
+
+def _is_broken(text: str) -> bool:
+    """Whether the text holds half a surrogate pair, which has no form in UTF-8."""
+    return not text.isascii() and _HALF.search(text) is not None
 
 
 def unmarked(value: Any) -> Any:
@@ -187,7 +205,11 @@ def unmarked(value: Any) -> Any:
             if mark == "$float":
                 return float(content)
             if mark == "$int":
-                return int(content)
+                return int(content, 0)
+            if mark == "$text":
+                return str(content.encode().decode("unicode_escape"))
+            if mark == "$pairs":
+                return {unmarked(key): unmarked(each) for key, each in content}
             if mark == "$blob":
                 return Reference(content[0], content[1])
         return {key: unmarked(each) for key, each in value.items()}

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Any, Protocol
 
-from treadle.kernel.firing import Firing, Phase
+from treadle.kernel.firing import Cause, Firing, Phase
 from treadle.kernel.machine import Machine, NodeState
 
 
@@ -30,6 +30,9 @@ def dump(machine: Machine, counts: Counts) -> dict[str, Any]:
         "tools": [[*key, number] for key, number in machine.tool_calls.items()],
         "results": [[number, result] for number, result in machine.tool_results.items()],
         "live": [[collect, live] for collect, live in machine.live.items()],
+        "open": machine.open,
+        "edits": [[node, sorted(causes), inputs] for (node, causes), inputs in machine.edits.items()],
+        "kept_starts": sorted(machine.kept_starts),
         "firings": [_dump_firing(firing) for firing in machine.firings.values()],
         "nodes": [_dump_node(state) for state in machine.nodes],
         "summary": [counts.nodes, counts.cost, counts.tokens],
@@ -48,10 +51,16 @@ def restore(machine: Machine, counts: Counts, data: dict[str, Any]) -> None:
     machine.tool_calls = {(caller, slot): number for caller, slot, number in data["tools"]}
     machine.tool_results = {number: [(pin, value) for pin, value in result] for number, result in data["results"]}
     machine.live = dict(data["live"])
+    machine.open, machine.kept_starts = data["open"], set(data["kept_starts"])
+    machine.edits = {(node, frozenset(map(_cause, causes))): inputs for node, causes, inputs in data["edits"]}
     machine.firings = {each["number"]: _load_firing(each) for each in data["firings"]}
     for state, dumped in zip(machine.nodes, data["nodes"], strict=True):
         _load_node(state, dumped, machine.firings)
     counts.nodes, counts.cost, counts.tokens = data["summary"]
+
+
+def _cause(pair: list[int]) -> Cause:
+    return pair[0], pair[1]
 
 
 def _dump_firing(firing: Firing) -> dict[str, Any]:
@@ -74,8 +83,7 @@ def _dump_firing(firing: Firing) -> dict[str, Any]:
 
 
 def _load_firing(data: dict[str, Any]) -> Firing:
-    causes = tuple((cause[0], cause[1]) for cause in data["causes"])
-    firing = Firing(data["number"], data["node"], data["values"], causes)
+    firing = Firing(data["number"], data["node"], data["values"], tuple(map(_cause, data["causes"])))
     firing.phase = Phase(data["phase"])
     firing.held = [(pin, value) for pin, value in data["held"]]
     for name in ("attempt", "begun", "emitted", "sent", "decision", "due", "payload"):
@@ -98,10 +106,10 @@ def _dump_node(state: NodeState) -> dict[str, Any]:
 
 def _load_node(state: NodeState, data: dict[str, Any], firings: dict[int, Firing]) -> None:
     for pin, items in data["queues"].items():
-        state.queues[pin] = deque((value, (cause[0], cause[1])) for value, cause in items)
-    state.latest = {pin: (value, (cause[0], cause[1])) for pin, (value, cause) in data["latest"].items()}
+        state.queues[pin] = deque((value, _cause(cause)) for value, cause in items)
+    state.latest = {pin: (value, _cause(cause)) for pin, (value, cause) in data["latest"].items()}
     state.inflight = {number: firings[number] for number in data["inflight"]}
     state.running = data["running"]
     state.backlog = deque(firings[number] for number in data["backlog"])
-    state.gathered = [(value, (cause[0], cause[1])) for value, cause in data["gathered"]]
+    state.gathered = [(value, _cause(cause)) for value, cause in data["gathered"]]
     state.fired = data["fired"]
