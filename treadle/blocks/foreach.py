@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from treadle.base.ids import GraphId
-from treadle.sdk.block import BlockKind, Example, Stream, Work, block
+from treadle.sdk.block import Example, Stream, Work, block
 from treadle.sdk.context import Context
 from treadle.sdk.errors import BlockError
 from treadle.sdk.pins import Inputs, Outputs, pin
@@ -57,7 +57,6 @@ class _Done:
     name="ForEachBlock",
     title="For Each",
     outputs=EachResult,
-    kind=BlockKind.AGENT,
     work=Work.EFFECT,
     streaming=True,
     resumable=True,

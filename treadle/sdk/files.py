@@ -68,6 +68,7 @@ class ScratchFiles:
         self._http = http
         self._limits = limits or FileLimits()
         self._new_uuid = new_uuid
+        self._writing = asyncio.Lock()
 
     async def store(self, source: str, *, return_content: bool = False) -> str:
         """Bring a file in from a URL, a data URI or a name in this run; give its name, or a data URI of its content.
@@ -101,7 +102,8 @@ class ScratchFiles:
             BlockError: the run's files would be too many or too large.
         """
         target = self._folder / safe_name(name, self._new_uuid)
-        await asyncio.to_thread(self._write, target, content)
+        async with self._writing:  # the caps hold for all writes together
+            await asyncio.to_thread(self._write, target, content)
         return target.name
 
     def path(self, name: str) -> str:
