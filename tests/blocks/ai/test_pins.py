@@ -24,7 +24,7 @@ OWN_WORDS = {("SmartDecisionMakerBlock", "sys_prompt")}
 
 def known(block: Block) -> dict[str, Any]:
     blocks = json.loads(CATALOGUE.read_text(encoding="utf-8"))["blocks"]
-    return next(each for each in blocks if each["id"] == block.id)  # type: ignore[no-any-return]
+    return next(each for each in blocks if each["id"] == block.id)
 
 
 @needs_shared(CATALOGUE)

@@ -9,6 +9,7 @@ from typing import Any
 from treadle.blocks.ai.checked import Unusable
 from treadle.blocks.ai.conversation import as_text
 from treadle.sdk.context import Tool
+from treadle.sdk.errors import BlockError
 from treadle.sdk.models.messages import ToolCall, ToolSpec
 from treadle.sdk.models.schemas import problems
 
@@ -51,6 +52,7 @@ class Toolbox:
 
         Raises:
             Unusable: no such tool, or arguments that it does not take; in words for the model.
+            BlockError: the tool's own schema is wrong, which no model can mend.
         """
         tool = self._tools.get(call.name)
         if tool is None:
@@ -63,7 +65,13 @@ class Toolbox:
             raise Unusable(f"the arguments for {call.name} are not an object")
         unknown = [name for name in arguments if name not in tool.pins]
         found = [f"{', '.join(unknown)[:200]}: no such argument"] if unknown else []
-        found += problems(tool.parameters, arguments)
+        try:
+            found += problems(tool.parameters, arguments)
+        except ValueError as error:
+            raise BlockError(
+                f"The inputs of the tool {call.name} have no valid schema: {str(error)[:300]}.",
+                fix="Link another node, or correct the agent's inputs.",
+            ) from error
         if found:
             raise Unusable(f"the arguments for {call.name} do not fit: {'; '.join(found)}")
         return Use(call, tool, arguments)
