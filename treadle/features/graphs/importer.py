@@ -12,6 +12,10 @@ from treadle.sdk.registry import Registry
 
 AGENT_EXECUTOR = BlockId("e189baac-8c20-45a1-94a7-55177ea42565")
 """The block that runs another agent; its constants name the graph."""
+FOR_EACH = BlockId("6e1444a9-0576-4866-a61e-2b16ed5d2b85")
+"""The block that runs another agent for each element of a list."""
+SUB_AGENT_BLOCKS = frozenset({AGENT_EXECUTOR, FOR_EACH})
+"""Blocks whose constant ``graph_id`` names an agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def with_new_ids(agent: AgentFile, new_id: Callable[[], str]) -> AgentFile:
     for graph in copy.graphs:
         for node in graph.nodes:
             child = node.input_default.get("graph_id")
-            if node.block_id == AGENT_EXECUTOR and isinstance(child, str) and child in known:
+            if node.block_id in SUB_AGENT_BLOCKS and isinstance(child, str) and child in known:
                 called = version_of(known[child], node.input_default.get("graph_version"))
                 node.input_default |= {"graph_id": fresh[id(called)], "graph_version": 1}
     for graph in copy.graphs:
@@ -88,7 +92,7 @@ def _report(agent: AgentFile, registry: Registry) -> ImportReport:
     used = [node for graph in agent.graphs for node in graph.nodes]
     blocks = {node.block_id: registry.get(BlockId(node.block_id)) for node in used}
     inside = {graph.id for graph in agent.graphs}
-    children = [node.input_default for node in used if node.block_id == AGENT_EXECUTOR]
+    children = [node.input_default for node in used if node.block_id in SUB_AGENT_BLOCKS]
     return ImportReport(
         notes=(*agent.notes, *_duplicate_links(agent)),
         missing_blocks={id: known_block_name(id) for id, block in blocks.items() if block is None},

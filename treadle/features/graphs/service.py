@@ -11,7 +11,7 @@ from treadle.base.errors import BadInput, NotFound
 from treadle.base.ids import BlockId, GraphId, WorkspaceId
 from treadle.engine.store import Store
 from treadle.features.graphs.document import AgentFile, GraphPart
-from treadle.features.graphs.importer import AGENT_EXECUTOR, to_graph
+from treadle.features.graphs.importer import SUB_AGENT_BLOCKS, to_graph
 from treadle.features.graphs.models import GraphVersion
 from treadle.features.graphs.repository import GraphRepository, graph_repository
 from treadle.features.graphs.schemas import input_schema, output_schema, run_inputs
@@ -170,7 +170,7 @@ def _children(graph: GraphPart) -> list[tuple[str, int | None]]:
     found = []
     for node in graph.nodes:
         child = node.input_default.get("graph_id")
-        if node.block_id == AGENT_EXECUTOR and isinstance(child, str):
+        if node.block_id in SUB_AGENT_BLOCKS and isinstance(child, str):
             version = node.input_default.get("graph_version")
             found.append((child, version if isinstance(version, int) else None))
     return found
@@ -198,6 +198,6 @@ def _with_versions(graph: GraphPart, versions: Mapping[str, int]) -> GraphPart:
     copy = graph.model_copy(deep=True)
     for node in copy.nodes:
         child = node.input_default.get("graph_id")
-        if node.block_id == AGENT_EXECUTOR and isinstance(child, str) and child in versions:
+        if node.block_id in SUB_AGENT_BLOCKS and isinstance(child, str) and child in versions:
             node.input_default["graph_version"] = versions[child]
     return copy

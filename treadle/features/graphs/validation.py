@@ -7,7 +7,7 @@ from typing import Any
 
 from treadle.features.graphs import flow_checks, node_checks, pin_checks
 from treadle.features.graphs.document import AgentFile
-from treadle.features.graphs.importer import AGENT_EXECUTOR
+from treadle.features.graphs.importer import SUB_AGENT_BLOCKS
 from treadle.features.graphs.view import GraphView, Problem
 from treadle.sdk.registry import Registry
 
@@ -56,7 +56,7 @@ def _check_recursion(agent: AgentFile) -> Iterator[Problem]:
             str(node.input_default.get("graph_id"))
             for graph in graphs
             for node in graph.nodes
-            if node.block_id == AGENT_EXECUTOR
+            if node.block_id in SUB_AGENT_BLOCKS
         }
         for id, graphs in agent.by_id().items()
     }
