@@ -39,14 +39,21 @@ def test_naming_twice_changes_nothing(content: bytes, name: str, distrust: bool)
 
 @pytest.mark.parametrize(
     ("mime", "suffix"),
-    [("text/plain; charset=utf-8", ".txt"), ("Application/JSON", ".json"), ("x/unknown", ".bin"), ("", ".bin")],
+    [
+        ("text/plain; charset=utf-8", ".txt"),
+        ("Application/JSON", ".json"),
+        ("text/markdown", ".md"),
+        ("x/unknown", ".bin"),
+        ("", ".bin"),
+    ],
 )
 def test_suffixes_of_media_types(mime: str, suffix: str) -> None:
     assert suffix_of(mime) == suffix
 
 
 @pytest.mark.parametrize(
-    ("name", "mime"), [("a.txt", "text/plain"), ("a.png", "image/png"), ("a", "application/octet-stream")]
+    ("name", "mime"),
+    [("a.txt", "text/plain"), ("a.png", "image/png"), ("a.webp", "image/webp"), ("a", "application/octet-stream")],
 )
 def test_media_types_of_names(name: str, mime: str) -> None:
     assert mime_of(name) == mime

@@ -27,6 +27,22 @@ _OFFICE = (
 )
 _TYPES = mimetypes.MimeTypes()
 """The table that comes with Python, without the host's: the same answer on every machine."""
+for _mime, _suffix in (
+    ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ".xlsx"),
+    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", ".docx"),
+    ("application/vnd.openxmlformats-officedocument.presentationml.presentation", ".pptx"),
+    ("application/vnd.oasis.opendocument.spreadsheet", ".ods"),
+    ("application/vnd.oasis.opendocument.text", ".odt"),
+    ("application/epub+zip", ".epub"),
+    ("application/yaml", ".yaml"),
+    ("audio/flac", ".flac"),
+    ("audio/mp4", ".m4a"),
+    ("audio/ogg", ".ogg"),
+    ("image/webp", ".webp"),
+    ("text/markdown", ".md"),
+    ("video/x-matroska", ".mkv"),
+):
+    _TYPES.add_type(_mime, _suffix)
 
 
 @dataclass(frozen=True, slots=True)
