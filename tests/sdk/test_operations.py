@@ -157,6 +157,26 @@ def test_a_reply_without_its_list_is_an_error() -> None:
         shaped(items("user", "id"), REPLY)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "doors", "id"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_whatever_the_reply_is_outputs_or_a_block_error_come_of_it(reply: Any) -> None:
+    returns: dict[str, Shape] = {"a": "a.0.id", "b": {"x": Or("doors", 1)}, "c": lambda reply: reply["a"]["id"] + 1}
+    try:
+        sent = dict(emissions({**returns, "d": each("doors", {"id": "id"})}, reply))
+    except BlockError as error:
+        assert error.fix
+    else:
+        assert isinstance(sent["c"], int) and isinstance(at("doors", reply), list)
+
+
 # --- operations ---
 
 

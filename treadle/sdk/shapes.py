@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 from treadle.sdk.errors import BlockError
 
+_CHANGED = "Look whether the provider has changed its API, and update Treadle."
+
 
 @dataclass(frozen=True, slots=True)
 class Items:
@@ -64,7 +66,7 @@ def shaped(shape: Shape, reply: Any) -> Any:
     """The part of ``reply`` that ``shape`` describes.
 
     Raises:
-        BlockError: the reply has no list where the shape expects one.
+        BlockError: the reply has another form than the shape expects.
     """
     if isinstance(shape, str):
         return at(shape, reply)
@@ -77,7 +79,10 @@ def shaped(shape: Shape, reply: Any) -> Any:
         return shape.default if found is None else found
     if isinstance(shape, Items):
         return [shaped(shape.shape, element) for element in _list_at(shape.path, reply)]
-    return shape(reply)
+    try:
+        return shape(reply)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise BlockError(f"The provider's reply has not the expected form: {error!r}", fix=_CHANGED) from error
 
 
 def emissions(returns: Mapping[str, Shape], reply: Any) -> Iterator[tuple[str, Any]]:
@@ -94,5 +99,5 @@ def _list_at(path: str, reply: Any) -> list[Any]:
     found = at(path, reply)
     if not isinstance(found, list):
         place = f"at {path!r} of" if path else "in"
-        raise BlockError(f"There is no list {place} the provider's reply.", fix="Check the provider's API changelog.")
+        raise BlockError(f"There is no list {place} the provider's reply.", fix=_CHANGED)
     return found
