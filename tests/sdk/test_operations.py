@@ -212,6 +212,14 @@ def test_a_misspelt_name_is_found_when_the_block_is_declared(call: Call, rest: d
         door_block(call, **rest)
 
 
+def test_the_title_spells_the_provider_as_the_manifest_does() -> None:
+    github = Integration("github", "GitHub", "Code.", "https://d.example", "https://api.github.com", (KEY,))
+    rest: dict[str, Any] = {"description": "D.", "inputs": Inputs, "outputs": Outputs, "call": get("/x"), "returns": {}}
+    assert operation(github, id="1", name="GithubAddLabelBlock", **rest).title == "GitHub Add Label"
+    assert operation(github, id="1", name="AddLabelBlock", **rest).title == "Add Label"
+    assert operation(github, id="1", name="AddLabelBlock", title="Label", **rest).title == "Label"
+
+
 # --- credentials ---
 
 

@@ -73,7 +73,7 @@ def operation(
     return Block(
         id=BlockId(id),
         name=name,
-        title=flags.pop("title", "") or title_of(name),
+        title=flags.pop("title", "") or _title(integration, name),
         description=description,
         inputs=inputs,
         outputs=outputs,
@@ -91,6 +91,12 @@ def blocks_in(*modules: ModuleType) -> tuple[Block, ...]:
     """The blocks that these modules define at their top level, in order: adding one needs no other edit."""
     found = (value for module in modules for value in vars(module).values() if isinstance(value, Block))
     return tuple(dict.fromkeys(found))
+
+
+def _title(integration: Integration, name: str) -> str:
+    """The block's name in words, the provider's own name spelt as the provider does: ``GitHub Add Label``."""
+    words, own = title_of(name), integration.title
+    return own + words[len(own) :] if words.lower().startswith(own.lower()) else words
 
 
 def _check(name: str, used: set[str], known: set[str], what: str) -> None:

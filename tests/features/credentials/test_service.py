@@ -159,3 +159,30 @@ def test_no_secret_is_shown() -> None:
     setup = CredentialsSetup("github", AuthKind.API_KEY, ("GITHUB_TOKEN",), ("api.github.com",))
     keyring = Keyring([setup], {"GITHUB_TOKEN": "canary"}, Path("/nowhere"))
     assert "canary" not in repr(keyring.all())
+
+
+def test_no_two_providers_share_a_variable() -> None:
+    names = [name for setup in known_setups() for name in setup.variables]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("variable", "provider"),
+    [
+        ("GITHUB_TOKEN", "github"),
+        ("JINA_API_KEY", "jina"),
+        ("GOOGLE_MAPS_API_KEY", "google_maps"),
+        ("REPLICATE_API_TOKEN", "replicate"),
+        ("MEDIUM_API_KEY", "medium"),
+        ("E2B_API_KEY", "e2b"),
+        ("OPENAI_API_KEY", "openai"),
+        ("ANTHROPIC_API_KEY", "anthropic"),
+        ("GROQ_API_KEY", "groq"),
+        ("OPENROUTER_API_KEY", "open_router"),
+        ("MISTRAL_API_KEY", "mistral"),
+        ("GEMINI_API_KEY", "gemini"),
+    ],
+)
+def test_usual_variables_are_read_and_have_hosts(tmp_path: Path, variable: str, provider: str) -> None:
+    (found,) = Keyring(known_setups(), {variable: "k"}, tmp_path).all()
+    assert found.provider == provider and found.hosts

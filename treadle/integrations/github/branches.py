@@ -65,6 +65,7 @@ class MakeBranchInputs(RepoInputs):
 @block(
     id="944cc076-95e7-4d1b-b6b6-b15d8ee5448d",
     name="GithubMakeBranchBlock",
+    title="GitHub Make Branch",
     outputs=StatusOutputs,
     categories=("DEVELOPER_TOOLS",),
 )

@@ -145,6 +145,7 @@ FAILED = ("failure", "cancelled", "timed_out", "action_required", "startup_failu
 @block(
     id="8ad9e103-78f2-4fdb-ba12-3571f2c95e98",
     name="GithubGetCIResultsBlock",
+    title="GitHub Get CI Results",
     outputs=ResultsOutputs,
     categories=("DEVELOPER_TOOLS",),
     work=Work.READ,

@@ -81,6 +81,7 @@ class UpdateCommentInputs(GithubInputs):
 @block(
     id="b3f4d747-10e3-4e69-8c51-f2be1d99c9a7",
     name="GithubUpdateCommentBlock",
+    title="GitHub Update Comment",
     outputs=CommentOutputs,
     categories=("DEVELOPER_TOOLS",),
 )

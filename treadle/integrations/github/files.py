@@ -32,6 +32,7 @@ class ReadFileOutputs(Outputs):
 @block(
     id="87ce6c27-5752-4bbc-8e26-6da40a3dcfd3",
     name="GithubReadFileBlock",
+    title="GitHub Read File",
     outputs=ReadFileOutputs,
     categories=("DEVELOPER_TOOLS",),
     work=Work.READ,
@@ -81,6 +82,7 @@ class ReadFolderOutputs(Outputs):
 @block(
     id="1355f863-2db3-4d75-9fba-f91e8a8ca400",
     name="GithubReadFolderBlock",
+    title="GitHub Read Folder",
     outputs=ReadFolderOutputs,
     categories=("DEVELOPER_TOOLS",),
     work=Work.READ,
@@ -144,6 +146,7 @@ create_file = operation(
 @block(
     id="30be12a4-57cb-4aa4-baf5-fcc68d136076",
     name="GithubUpdateFileBlock",
+    title="GitHub Update File",
     outputs=WriteFileOutputs,
     categories=("DEVELOPER_TOOLS",),
 )

@@ -52,6 +52,7 @@ class ReadPullRequestOutputs(Outputs):
 @block(
     id="bf94b2a4-1a30-4600-a783-a8a44ee31301",
     name="GithubReadPullRequestBlock",
+    title="GitHub Read Pull Request",
     outputs=ReadPullRequestOutputs,
     categories=("DEVELOPER_TOOLS",),
     work=Work.READ,

@@ -106,6 +106,7 @@ query($owner: String!, $repo: String!, $count: Int!) {
 @block(
     id="3ef1a419-3d76-4e07-b761-de9dad4d51d7",
     name="GithubListDiscussionsBlock",
+    title="GitHub List Discussions",
     outputs=ListDiscussionsOutputs,
     categories=("DEVELOPER_TOOLS",),
     work=Work.READ,

@@ -147,6 +147,7 @@ def _comment(found: dict[str, Any]) -> dict[str, Any]:
 @block(
     id="1d34db7f-10c1-45c1-9d43-749f743c8bd4",
     name="GithubGetPRReviewCommentsBlock",
+    title="GitHub Get PR Review Comments",
     outputs=ReviewCommentsOutputs,
     categories=("DEVELOPER_TOOLS",),
     work=Work.READ,
@@ -190,6 +191,7 @@ UNRESOLVE = "mutation($thread: ID!) { unresolveReviewThread(input: {threadId: $t
 @block(
     id="b4b8a38c-95ae-4c91-9ef8-c2cffaf2b5d1",
     name="GithubResolveReviewDiscussionBlock",
+    title="GitHub Resolve Review Discussion",
     outputs=ResolveOutputs,
     categories=("DEVELOPER_TOOLS",),
 )
