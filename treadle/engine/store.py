@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 
 from treadle.base.errors import Conflict, NotFound
-from treadle.base.ids import ExecutionId, GraphId, WorkspaceId
+from treadle.base.ids import ExecutionId, GraphId, NodeId, WorkspaceId
 from treadle.engine.bell import QUEUE
 from treadle.engine.ports import Bell
 from treadle.engine.summary import plain_json
@@ -51,6 +51,20 @@ class ExecutionRow:
     wake_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class OpenReview:
+    """A firing that waits until a person approves, changes or rejects its data."""
+
+    execution_id: ExecutionId
+    """The run or sub-agent in which it waits; the decision is addressed to it."""
+    root_id: ExecutionId
+    firing: int
+    node_id: NodeId
+    payload: dict[str, Any]
+    """``data``, ``message``, ``editable``."""
+    created_at: datetime
+
+
 _COLUMNS = ", ".join(ExecutionRow.__slots__)
 _JSON = ("settings", "inputs", "outputs", "warnings", "failures", "nodes")
 
@@ -64,6 +78,11 @@ def execution_row(record: asyncpg.Record) -> ExecutionRow:
     values["status"] = Status(values["status"])
     values["outputs"] = [(name, value) for name, value in values["outputs"]]
     return ExecutionRow(**values)
+
+
+def _open_review(record: asyncpg.Record) -> OpenReview:
+    values = {name: record[name] for name in OpenReview.__slots__}
+    return OpenReview(**{**values, "payload": unmarked(msgspec.json.decode(values["payload"]))})
 
 
 class Store:
@@ -106,12 +125,15 @@ class Store:
         settings: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> ExecutionId:
-        """Queue an execution; once this returns it will end. The id of the earlier one if the key was used before."""
+        """Queue an execution; once this returns it will end. The id of the earlier one if the key was used before.
+
+        Queueing the same id again changes nothing.
+        """
         await self.save_plan(workspace, plan)
         found = await self._pool.fetchval(
             "INSERT INTO executions (id, root_id, workspace_id, graph_id, graph_version, plan_digest, status, format,"
             " settings, inputs, idempotency_key) VALUES ($1, $1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8, $9)"
-            " ON CONFLICT (workspace_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING id",
+            " ON CONFLICT DO NOTHING RETURNING id",
             id,
             workspace,
             plan.graph_id,
@@ -122,8 +144,7 @@ class Store:
             _text(plain_json({str(node): dict(values) for node, values in inputs.items()})),
             idempotency_key,
         )
-        if found is None:
-            assert idempotency_key is not None
+        if found is None and idempotency_key is not None:
             return await self.by_key(workspace, idempotency_key)
         self._bell.ring(QUEUE)
         return id
@@ -147,15 +168,21 @@ class Store:
         return execution_row(row)
 
     async def executions(
-        self, workspace: WorkspaceId, *, limit: int = 50, before: ExecutionId | None = None
+        self,
+        workspace: WorkspaceId,
+        *,
+        limit: int = 50,
+        before: ExecutionId | None = None,
+        status: Status | None = None,
     ) -> list[ExecutionRow]:
         """Root executions, newest first; ``before`` continues a list."""
         rows = await self._pool.fetch(
             f"SELECT {_COLUMNS} FROM executions WHERE workspace_id = $1 AND parent_id IS NULL"
-            " AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
+            " AND ($2::uuid IS NULL OR id < $2) AND ($4::text IS NULL OR status::text = $4) ORDER BY id DESC LIMIT $3",
             workspace,
             before,
             max(1, min(limit, 200)),
+            status,
         )
         return [execution_row(row) for row in rows]
 
@@ -167,6 +194,21 @@ class Store:
             list(roots),
         )
         return [execution_row(row) for row in rows]
+
+    async def open_reviews(
+        self, workspace: WorkspaceId, *, root: ExecutionId | None = None, limit: int = 200
+    ) -> list[OpenReview]:
+        """What waits for a person, oldest first: in one run with its sub-agents, or in all runs that are not over."""
+        rows = await self._pool.fetch(
+            "SELECT r.execution_id, r.root_id, r.firing, r.node_id, r.payload::text, r.created_at FROM reviews r"
+            " JOIN executions e ON e.id = r.root_id WHERE r.workspace_id = $1 AND r.status = 'WAITING'"
+            " AND ($2::uuid IS NULL OR r.root_id = $2) AND e.status NOT IN ('COMPLETED', 'FAILED', 'TERMINATED')"
+            " ORDER BY r.created_at, r.firing LIMIT $3",
+            workspace,
+            root,
+            max(1, min(limit, 200)),
+        )
+        return [_open_review(row) for row in rows]
 
     async def records(
         self, root: ExecutionId, id: ExecutionId, *, after: int = 0, limit: int | None = None

@@ -60,16 +60,21 @@ def _switched(block: Block, off: frozenset[str]) -> Block:
 
 
 @contextlib.asynccontextmanager
-async def running_platform(settings: Settings, more_blocks: Iterable[Block] = ()) -> AsyncIterator[Platform]:
-    """The platform with its database, migrated, and a worker, for as long as the context lasts."""
+async def running_platform(
+    settings: Settings, more_blocks: Iterable[Block] = (), *, works: bool = True
+) -> AsyncIterator[Platform]:
+    """The platform with its database, migrated, for as long as the context lasts.
+
+    Its worker runs what is queued; without ``works`` it is not started, for a process that only looks and tells.
+    """
     async with running_database(settings) as urls:
         await migrate(urls, settings)
         async with contextlib.AsyncExitStack() as stack:
-            yield await _assemble(settings, urls, stack, more_blocks)
+            yield await _assemble(settings, urls, stack, more_blocks, works)
 
 
 async def _assemble(
-    settings: Settings, urls: DatabaseUrls, stack: contextlib.AsyncExitStack, more_blocks: Iterable[Block]
+    settings: Settings, urls: DatabaseUrls, stack: contextlib.AsyncExitStack, more_blocks: Iterable[Block], works: bool
 ) -> Platform:
     registry = make_registry(settings.disabled_blocks, more_blocks)
     pool = await create_pool(urls.engine, min_size=0, max_size=4)
@@ -94,9 +99,10 @@ async def _assemble(
         limits=_limits(settings),
     )
     worker = Worker(urls.engine, services, per_workspace=settings.concurrent_runs_per_workspace)
-    await worker.start()
-    stack.push_async_callback(worker.close)
-    executions = Executions(store, graphs, registry, blobs, worker, settings.timezone)
+    if works:
+        await worker.start()
+        stack.push_async_callback(worker.close)
+    executions = Executions(store, graphs, registry, blobs, worker if works else None, settings.timezone)
     return Platform(settings, urls, registry, graphs, executions, store, worker, doors, sql)
 
 

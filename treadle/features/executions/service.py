@@ -8,13 +8,14 @@ from treadle.base.ids import BlockId, ExecutionId, GraphId, WorkspaceId, uuid7
 from treadle.engine.ports import Blobs
 from treadle.engine.recovery import load_contents
 from treadle.engine.rerun import Rerun, prepare_rerun
-from treadle.engine.store import ExecutionRow, Store
+from treadle.engine.store import ExecutionRow, OpenReview, Store
 from treadle.engine.view import FiringView, History
 from treadle.engine.worker import Worker
 from treadle.features.graphs.service import Graphs, InvalidAgent
 from treadle.features.graphs.validation import validate
 from treadle.kernel.plan import Plan
 from treadle.kernel.records import Record, references, resolved
+from treadle.kernel.states import Status
 from treadle.sdk.registry import Registry
 
 
@@ -72,10 +73,25 @@ class Executions:
         return await self._store.execution(workspace, id)
 
     async def listed(
-        self, workspace: WorkspaceId, *, limit: int = 50, before: ExecutionId | None = None
+        self,
+        workspace: WorkspaceId,
+        *,
+        limit: int = 50,
+        before: ExecutionId | None = None,
+        status: Status | None = None,
     ) -> list[ExecutionRow]:
         """Runs, newest first."""
-        return await self._store.executions(workspace, limit=limit, before=before)
+        return await self._store.executions(workspace, limit=limit, before=before, status=status)
+
+    async def family(self, workspace: WorkspaceId, id: ExecutionId) -> list[ExecutionRow]:
+        """The run and everything that it runs as sub-agents, parents first. Raises ``NotFound``."""
+        row = await self._store.execution(workspace, id)
+        rows = await self._store.tree([row.root_id])
+        wanted = {row.id}
+        for each in rows:
+            if each.parent_id in wanted:
+                wanted.add(each.id)
+        return [each for each in rows if each.id in wanted]
 
     async def events(self, workspace: WorkspaceId, id: ExecutionId, *, after: int = 0) -> list[tuple[int, Record]]:
         """The records that follow number ``after``, with their numbers."""
@@ -91,6 +107,20 @@ class Executions:
         row = await self._store.execution(workspace, id)
         history = History(await self.plan(row), self.secret_pins)
         return history.fold(await self._records(row)).finish()
+
+    async def outputs(self, row: ExecutionRow) -> list[tuple[str, Any]]:
+        """The run's outputs, large ones included."""
+        wanted = {each.digest: row.workspace_id for each in references(row.outputs)}
+        return resolved(row.outputs, await load_contents(self._blobs, wanted)) if wanted else row.outputs
+
+    async def rerun_preview(
+        self, workspace: WorkspaceId, id: ExecutionId, firing: int, *, newest: bool = False
+    ) -> Rerun:
+        """What a re-run from a firing would keep and do again; nothing is started. Raises as ``rerun``."""
+        row = await self._store.execution(workspace, id)
+        plan = await self.plan(row)
+        new = (await self._graphs.compiled(workspace, row.graph_id)) if newest else plan
+        return prepare_rerun(plan, await self._records(row), firing, earlier=id, new=new, now_ms=0)
 
     def secret_pins(self, block_id: BlockId) -> frozenset[str]:
         """The pins of a block whose values are never shown."""
@@ -126,6 +156,11 @@ class Executions:
         if data is not None:
             payload["data"] = data
         await self._store.tell(workspace, id, "decision", f"decision:{id}:{firing}", firing=firing, payload=payload)
+
+    async def open_reviews(self, workspace: WorkspaceId, id: ExecutionId | None = None) -> list[OpenReview]:
+        """What waits for a person, oldest first: in the run and its sub-agents, or in all runs."""
+        root = (await self._store.execution(workspace, id)).root_id if id is not None else None
+        return await self._store.open_reviews(workspace, root=root)
 
     async def rerun(
         self,
