@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from treadle.base.config import load_settings
 from treadle.base.errors import BadInput
 from treadle.features.graphs.document import AgentFile
 from treadle.features.graphs.reader import read_agent_file
-from treadle.features.graphs.schemas import input_schema
+from treadle.features.graphs.schemas import input_schema, run_inputs
+from treadle.features.graphs.service import InvalidAgent
+from treadle.features.graphs.validation import has_errors, validate
+from treadle.main.wiring import make_registry
 from treadle.sdk.registry import Registry
 
 _LARGEST_FILE = 100_000_000
@@ -33,12 +37,12 @@ def read_bytes(path: str) -> bytes:
         else:
             with Path(path).open("rb") as file:
                 content = file.read(_LARGEST_FILE + 1)
-    except FileNotFoundError as error:
+    except FileNotFoundError:
         raise BadInput(
             f"There is no file {path}.", fix="Give the path of an exported agent, or - to read it."
-        ) from error
+        ) from None
     except OSError as error:
-        raise BadInput(f"The file {path} cannot be read: {error.strerror}.", fix="Give the path of a file.") from error
+        raise BadInput(f"The file {path} cannot be read: {error.strerror}.", fix="Give the path of a file.") from None
     if len(content) > _LARGEST_FILE:
         raise BadInput(f"{path} is larger than {_LARGEST_FILE // 1_000_000} MB.", fix="Give a smaller file.")
     return content
@@ -68,7 +72,7 @@ def read_object(path: str) -> dict[str, Any]:
     try:
         value = json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not JSON: {error}.", fix='Write an object, like {"topic": "whales"}.') from error
+        raise BadInput(f"{path} is not JSON: {error}.", fix='Write an object, like {"topic": "whales"}.') from None
     if not isinstance(value, dict):
         raise BadInput(f"{path} does not hold a JSON object.", fix='Write an object, like {"topic": "whales"}.')
     return value
@@ -96,3 +100,19 @@ def takes_text(schema: Mapping[str, Any]) -> bool:
     if kind is None:
         return not {"$ref", "allOf", "enum", "const"} & schema.keys()
     return kind == "string" or (isinstance(kind, list) and "string" in kind)
+
+
+def prepared_run(path: str, pairs: Sequence[str], input_file: str | None) -> tuple[AgentFile, dict[str, Any]]:
+    """An agent and the inputs of its run, both checked as far as that goes without the database.
+
+    Raises:
+        BadInput: the file or the inputs cannot be used; says everything that is wrong.
+    """
+    agent = read_agent(path)
+    registry = make_registry(load_settings().disabled_blocks)
+    problems = validate(agent, registry, for_run=False)
+    if has_errors(problems):
+        raise InvalidAgent(problems)
+    values = run_values(agent, registry, pairs, input_file)
+    run_inputs(agent, registry, values)
+    return agent, values

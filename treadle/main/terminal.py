@@ -4,9 +4,8 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from treadle.base.errors import TreadleError
 
@@ -21,7 +20,7 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_JSON = "treadle.json"
+_json: ContextVar[bool] = ContextVar("json", default=False)
 _SHOWN_PROBLEMS = 50
 
 
@@ -67,15 +66,14 @@ def print_json(value: Any) -> None:
     sys.stdout.write(to_json(value, indent=2) + "\n")
 
 
-def wants_json() -> None:
-    """The command that runs was asked for JSON: failures are then told on standard output, too, as JSON."""
-    click.get_current_context().meta[_JSON] = True
+def want_json(wanted: bool) -> None:
+    """Whether the command that runs was asked for JSON: failures are then told on standard output, too, as JSON."""
+    _json.set(wanted)
 
 
 def tell_failure(error: TreadleError) -> int:
     """Print an expected failure; returns the exit code that goes with it."""
-    context = click.get_current_context(silent=True)
-    if context is not None and context.meta.get(_JSON):
+    if _json.get():
         print_json({"error": failure(error)})
     console = err()
     console.print(f"Error: {plain(error.message)}", style="bold red")
