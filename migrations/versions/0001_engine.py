@@ -185,9 +185,26 @@ CREATE TRIGGER executions_guard BEFORE UPDATE OF status ON executions
 """
 
 JOURNAL_WRITE = """
+CREATE FUNCTION executions_create_v1(p_worker uuid, p_created jsonb, p_held uuid[]) RETURNS void LANGUAGE sql AS $$
+    -- New roots, or (with p_held) descendants of those roots. One that exists already changes nothing.
+    INSERT INTO executions (id, root_id, parent_id, parent_firing, parent_slot, workspace_id, graph_id,
+        graph_version, plan_digest, status, format, worker_id, epoch, idempotency_key, settings, inputs,
+        started_at, rerun_of)
+    SELECT c.id, c.root_id, c.parent_id, c.parent_firing, c.parent_slot, c.workspace_id, c.graph_id,
+        c.graph_version, decode(c.plan_digest, 'hex'), 'RUNNING', c.format,
+        CASE WHEN c.parent_id IS NULL THEN p_worker END, c.epoch, c.idempotency_key, c.settings, c.inputs,
+        now(), c.rerun_of
+    FROM jsonb_to_recordset(p_created) AS c(id uuid, root_id uuid, parent_id uuid, parent_firing integer,
+        parent_slot integer, workspace_id uuid, graph_id text, graph_version integer, plan_digest text,
+        format smallint, epoch integer, idempotency_key text, settings jsonb, inputs jsonb, rerun_of uuid)
+    WHERE p_held IS NULL OR c.root_id = ANY (p_held)
+    ON CONFLICT DO NOTHING;
+$$;
+
 CREATE FUNCTION journal_write_v1(
     p_worker uuid,
-    p_created jsonb,
+    p_owners uuid[], p_owner_epochs integer[],
+    p_created jsonb, p_children jsonb,
     p_roots uuid[], p_executions uuid[], p_workspaces uuid[], p_epochs integer[],
     p_seqs bigint[], p_counts integer[], p_bodies bytea[],
     p_changed jsonb,
@@ -196,7 +213,7 @@ CREATE FUNCTION journal_write_v1(
     p_charges jsonb
 ) RETURNS uuid[] LANGUAGE plpgsql AS $$
 DECLARE
-    held uuid[];
+    held uuid[];  -- those of the owners that this worker still holds: nothing is written for the others
 BEGIN
     -- Whoever takes this worker over deletes its row, and waits for this lock: no write of a lost lease can follow.
     PERFORM 1 FROM workers WHERE id = p_worker FOR KEY SHARE;
@@ -204,26 +221,14 @@ BEGIN
         RETURN '{}';
     END IF;
     IF p_created IS NOT NULL THEN
-        INSERT INTO executions (id, root_id, parent_id, parent_firing, parent_slot, workspace_id, graph_id,
-            graph_version, plan_digest, status, format, worker_id, epoch, idempotency_key, settings, inputs,
-            started_at, rerun_of)
-        SELECT c.id, c.root_id, c.parent_id, c.parent_firing, c.parent_slot, c.workspace_id, c.graph_id,
-            c.graph_version, decode(c.plan_digest, 'hex'), 'RUNNING', c.format,
-            CASE WHEN c.parent_id IS NULL THEN p_worker END, c.epoch, c.idempotency_key, c.settings, c.inputs,
-            now(), c.rerun_of
-        FROM jsonb_to_recordset(p_created) AS c(id uuid, root_id uuid, parent_id uuid, parent_firing integer,
-            parent_slot integer, workspace_id uuid, graph_id text, graph_version integer, plan_digest text,
-            format smallint, epoch integer, idempotency_key text, settings jsonb, inputs jsonb, rerun_of uuid)
-        WHERE c.parent_id IS NULL OR EXISTS (
-            SELECT 1 FROM executions r WHERE r.id = c.root_id AND r.worker_id = p_worker AND r.epoch = c.epoch
-        ) OR EXISTS (
-            SELECT 1 FROM jsonb_to_recordset(p_created) AS n(id uuid) WHERE n.id = c.root_id
-        )
-        ON CONFLICT DO NOTHING;
+        PERFORM executions_create_v1(p_worker, p_created, NULL);
     END IF;
     SELECT coalesce(array_agg(e.id), '{}') INTO held
-    FROM (SELECT DISTINCT b.root, b.epoch FROM unnest(p_roots, p_epochs) AS b(root, epoch)) AS b
+    FROM unnest(p_owners, p_owner_epochs) AS b(root, epoch)
     JOIN executions e ON e.id = b.root AND e.worker_id = p_worker AND e.epoch = b.epoch;
+    IF p_children IS NOT NULL THEN
+        PERFORM executions_create_v1(p_worker, p_children, held);
+    END IF;
     INSERT INTO journal (root_id, execution_id, seq, count, epoch, workspace_id, body)
     SELECT b.root, b.execution, b.seq, b.count, b.epoch, b.workspace, b.body
     FROM unnest(p_roots, p_executions, p_workspaces, p_epochs, p_seqs, p_counts, p_bodies)
@@ -343,13 +348,40 @@ CREATE FUNCTION workers_bury_v1() RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     freed integer;
 BEGIN
-    WITH dead AS (
-        DELETE FROM workers WHERE expires_at < clock_timestamp() RETURNING id
-    )
+    DELETE FROM workers WHERE expires_at < clock_timestamp();
+    -- A statement of its own: it must see what a worker wrote while the deletion of its lease waited for that write.
     UPDATE executions e SET status = 'QUEUED', worker_id = NULL, queued_at = now()
-    FROM dead WHERE e.worker_id = dead.id;
+    WHERE e.worker_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = e.worker_id);
     GET DIAGNOSTICS freed = ROW_COUNT;
     RETURN freed;
+END $$;
+
+CREATE FUNCTION executions_give_up_v1(p_worker uuid, p_root uuid, p_epoch integer, p_reason text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    each executions;
+    at bigint := floor(extract(epoch FROM clock_timestamp()) * 1000);
+    last bigint;
+BEGIN
+    -- What cannot be written or read back would fail in every worker: the run ends here, and says why.
+    PERFORM 1 FROM workers WHERE id = p_worker FOR KEY SHARE;
+    PERFORM 1 FROM executions WHERE id = p_root AND worker_id = p_worker AND epoch = p_epoch FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    FOR each IN SELECT * FROM executions WHERE id = p_root OR (root_id = p_root AND parent_id IS NOT NULL) LOOP
+        CONTINUE WHEN each.status IN ('COMPLETED', 'FAILED', 'TERMINATED');
+        SELECT coalesce(max(j.seq + j.count - 1), 0) INTO last
+        FROM journal j WHERE j.root_id = p_root AND j.execution_id = each.id;
+        INSERT INTO journal (root_id, execution_id, seq, count, epoch, workspace_id, body)
+        VALUES (p_root, each.id, last + 1, 2, p_epoch, each.workspace_id, convert_to(
+            jsonb_build_array(
+                jsonb_build_array('stop', p_reason, at), jsonb_build_array('close', 'FAILED', at, p_reason)
+            )::text, 'UTF8'));
+        UPDATE executions SET status = 'FAILED', error = p_reason, worker_id = NULL, wake_at = NULL,
+            last_seq = last + 2, ended_at = now() WHERE id = each.id;
+    END LOOP;
+    RETURN true;
 END $$;
 """
 
@@ -373,6 +405,11 @@ BEGIN
     INSERT INTO inbox (root_id, execution_id, workspace_id, kind, firing, payload, idempotency_key)
     VALUES (root.id, p_execution, p_workspace, p_kind, p_firing, p_payload, p_key)
     ON CONFLICT (root_id, idempotency_key) DO NOTHING;
+    IF p_kind = 'decision' THEN
+        UPDATE reviews SET status = CASE WHEN coalesce(p_payload -> 'approved', 'true') = 'true' THEN 'APPROVED'
+            ELSE 'REJECTED' END, decision = p_payload, decided_at = now()
+        WHERE execution_id = p_execution AND firing = p_firing AND status = 'WAITING';
+    END IF;
     IF root.status IN ('WAITING', 'REVIEW') THEN
         UPDATE executions SET status = 'QUEUED', queued_at = now(), wake_at = NULL WHERE id = root.id;
     END IF;
@@ -387,7 +424,17 @@ CREATE POLICY workspace ON {table} TO treadle_api
     WITH CHECK ({column} = nullif(current_setting('treadle.workspace_id', true), '')::uuid);
 """
 
-PEOPLES_TABLES = ["graphs", "plans", "executions", "journal", "snapshots", "inbox", "reviews", "charges", "stored_values"]
+PEOPLES_TABLES = [
+    "graphs",
+    "plans",
+    "executions",
+    "journal",
+    "snapshots",
+    "inbox",
+    "reviews",
+    "charges",
+    "stored_values",
+]
 
 
 def upgrade() -> None:

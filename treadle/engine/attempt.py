@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ from treadle.engine.run import NodeSpec
 from treadle.kernel.normal import SCALARS, NotData, normal
 from treadle.sdk.block import Block, Emission
 from treadle.sdk.context import Context, Suspend
+from treadle.sdk.credentials import Credentials
 from treadle.sdk.errors import BlockError, RetryLater
 
 NOTHING = Settlement()
@@ -51,6 +52,8 @@ def run_inline(spec: NodeSpec, block: Block, inputs: Mapping[str, Any], context:
                 break
     except StopAsyncIteration:
         pass
+    except Suspend:
+        outcome.error = f"The block {block.title} is declared short, but it waits: a fault of the block."
     except Exception as error:  # noqa: BLE001 (a block is foreign code: whatever it raises is the failure of its node)
         note_failure(outcome, error, spec)
     return outcome
@@ -93,9 +96,14 @@ async def run_attempt(
         outcome.error = f"Took longer than its limit of {spec.node.policy.timeout:g} seconds."
         outcome.passing = True
     except asyncio.CancelledError:
-        raise
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        outcome.error = "Something that the block waited for was cancelled."
     except Exception as error:  # noqa: BLE001 (a block is foreign code: whatever it raises is the failure of its node)
         note_failure(outcome, error, spec)
+    if outcome.error and context.credentials:
+        outcome.error = _without_secrets(outcome.error, context.credentials.values())
     outcome.settlement = services.charges.settle(workspace, block, held, context.usage, bool(outcome.error))
     return outcome
 
@@ -103,6 +111,15 @@ async def run_attempt(
 def with_references(inputs: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """The inputs, each credentials pin with the reference to what was found for it: exported agents name none."""
     return {**inputs, **{pin: found.reference() for pin, found in context.credentials.items()}}
+
+
+def _without_secrets(text: str, credentials: Iterable[Credentials]) -> str:
+    """A message in which a library may have quoted what it was given."""
+    for each in credentials:
+        for secret in (each.secret, *each.headers.values()):
+            if value := secret.get_secret_value():
+                text = text.replace(value, "***")
+    return text
 
 
 def ask_if_sensitive(block: Block, inputs: Mapping[str, Any], context: Context) -> None:

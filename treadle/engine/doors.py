@@ -165,8 +165,10 @@ class NodeTools:
         self._root.await_inside()
         try:
             await waiter
-        finally:
-            self._root.awaiting -= 1
+        except asyncio.CancelledError:
+            if not waiter.done() or waiter.cancelled():
+                self._root.awaiting -= 1
+            raise
 
 
 def _tool(node: PlanNode, pins: list[str], spec: NodeSpec) -> Tool:

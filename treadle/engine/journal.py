@@ -13,6 +13,8 @@ import asyncpg
 import msgspec
 
 from treadle.base.ids import ExecutionId, WorkerId, WorkspaceId
+from treadle.engine import snapshots
+from treadle.engine.summary import storable
 from treadle.kernel.records import Record, encode_records
 
 if TYPE_CHECKING:
@@ -25,13 +27,18 @@ OnCommitted = Callable[["Owner", "Recorded", int, list[Record]], None]
 HIGH_WATER = 50_000
 """Records of one root that may wait for the disk before its pure firings pause."""
 
-_WRITE = "SELECT journal_write_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+_WRITE = "SELECT journal_write_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+GIVE_UP = "SELECT executions_give_up_v1($1, $2, $3, $4)"
 DATABASE_GONE = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
+    asyncpg.TransactionRollbackError,
 )
+"""It does not answer, or cannot do it now: worth trying again."""
 _log = logging.getLogger(__name__)
 
 
@@ -60,7 +67,18 @@ class Owner(Protocol):
 class Batch:
     """What one root has to write."""
 
-    __slots__ = ("before", "callbacks", "changed", "charges", "created", "folded", "records", "reviews", "runs")
+    __slots__ = (
+        "before",
+        "callbacks",
+        "changed",
+        "charges",
+        "created",
+        "folded",
+        "reviews",
+        "runs",
+        "snapshots",
+        "stored",
+    )
 
     def __init__(self) -> None:
         self.runs: dict[Recorded, None] = {}
@@ -73,14 +91,20 @@ class Batch:
         """Called once the batch is durable; not when the lease is lost."""
         self.before: list[Awaitable[None]] = []
         """What must be durable before the records are: large values that they refer to."""
-        self.records = 0
+        self.snapshots: list[tuple[Any, int, bytes]] = []
+        """(run, sequence number, content) to write once the records are durable."""
+        self.stored = 0
+        """Bytes of those large values."""
 
 
 class _Rows:
     """The arguments of one write."""
 
     def __init__(self) -> None:
+        self.owners: list[UUID] = []
+        self.owner_epochs: list[int] = []
         self.created: list[dict[str, Any]] = []
+        self.children: list[dict[str, Any]] = []
         self.roots: list[UUID] = []
         self.executions: list[UUID] = []
         self.workspaces: list[UUID] = []
@@ -97,7 +121,10 @@ class _Rows:
     def arguments(self, worker: WorkerId) -> tuple[Any, ...]:
         return (
             worker,
+            self.owners,
+            self.owner_epochs,
             _json(self.created),
+            _json(self.children),
             self.roots,
             self.executions,
             self.workspaces,
@@ -121,7 +148,7 @@ class Journal:
 
     def __init__(self, connection: asyncpg.Connection, worker: WorkerId, on_broken: Callable[[], None]) -> None:
         self._connection = connection
-        self._worker = worker
+        self.worker = worker
         self._on_broken = on_broken
         self._batches: dict[Owner, Batch] = {}
         self._wake = asyncio.Event()
@@ -142,6 +169,12 @@ class Journal:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    def abandon(self) -> None:
+        """Write nothing more: the lease is gone."""
+        self._batches.clear()
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
 
     async def flushed(self) -> None:
         """Wait until everything given so far is written, or lost."""
@@ -172,8 +205,8 @@ class Journal:
                 self._writing = True
                 try:
                     await self._commit(batches)
-                except DATABASE_GONE:
-                    _log.warning("the database went away during a journal write", exc_info=True)
+                except Exception:  # noqa: BLE001 (a process that can write no more must not go on holding its runs)
+                    _log.exception("the journal cannot be written")
                     self._on_broken()
                     return
                 finally:
@@ -183,61 +216,91 @@ class Journal:
                         self._committed = None
 
     async def _commit(self, batches: dict[Owner, Batch]) -> None:
-        for batch in batches.values():
-            if batch.before:
-                await asyncio.gather(*batch.before)
-        rows = _rows(list(batches.items()))
+        for owner, batch in list(batches.items()):
+            if batch.before and (failed := await _first_failure(batch.before)) is not None:
+                del batches[owner]
+                await self._give_up(owner, f"A large value could not be stored: {failed}")
+        rows, broken = _rows(batches)
         held = await self._write(rows, batches)
-        if self.on_committed is not None:
-            for owner, run, first, records in rows.published:
-                if owner.id in held:
-                    self.on_committed(owner, run, first, records)
         for owner, batch in batches.items():
-            if owner.id in held:
-                for callback in batch.callbacks:
-                    callback()
-            else:
+            if owner in broken:
+                await self._give_up(owner, broken[owner])
+            elif owner.id not in held:
                 owner.lost()
+            else:
+                if batch.snapshots:
+                    await snapshots.save(self._connection, owner, batch)
+                await self._call_back(owner, batch)
+
+    async def _call_back(self, owner: Owner, batch: Batch) -> None:
+        try:
+            for callback in batch.callbacks:
+                callback()
+        except Exception as error:  # noqa: BLE001 (what breaks one run must not stop the others' journal)
+            _log.exception("a run cannot go on", extra={"root": str(owner.id)})
+            await self._give_up(owner, f"The engine failed: {type(error).__name__}.")
 
     async def _write(self, rows: _Rows, batches: dict[Owner, Batch]) -> set["UUID"]:
+        """The ids of the owners whose rows are durable."""
+        if not rows.owners:
+            return set()
         try:
             self.commits += 1
-            return set(await self._connection.fetchval(_WRITE, *rows.arguments(self._worker)))
+            return set(await self._connection.fetchval(_WRITE, *rows.arguments(self.worker)))
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
-            if len(batches) == 1:
-                owner = next(iter(batches))
-                _log.error("a journal write was refused", extra={"root": str(owner.id), "error": str(error)})
-                return set()
-            return await self._write_halves(rows, batches)
+            if len(rows.owners) > 1:
+                return await self._write_halves(rows, batches)
+            owner = next(each for each in batches if each.id == rows.owners[0])
+            await self._give_up(owner, f"What the run wanted to record was refused: {error}")
+            return set()
 
     async def _write_halves(self, rows: _Rows, batches: dict[Owner, Batch]) -> set["UUID"]:
         """One bad record never fails the runs that share its batch: split until it stands alone."""
-        owners = list(batches)
+        middle = len(rows.owners) // 2
         held: set[UUID] = set()
-        for half in (owners[: len(owners) // 2], owners[len(owners) // 2 :]):
-            ids = {owner.id for owner in half}
-            held |= await self._write(_only(rows, ids), {owner: batches[owner] for owner in half})
+        for half in (rows.owners[:middle], rows.owners[middle:]):
+            held |= await self._write(_only(rows, set(half)), batches)
         return held
 
+    async def _give_up(self, owner: Owner, reason: str) -> None:
+        """End a run that cannot be recorded any further: it would fail again wherever it is claimed next."""
+        _log.error("a run is given up", extra={"root": str(owner.id), "reason": reason})
+        self.forget(owner)
+        await self._connection.fetchval(GIVE_UP, self.worker, owner.id, owner.epoch, reason.replace("\0", ""))
+        owner.lost()
 
-def _rows(batches: list[tuple[Owner, Batch]]) -> _Rows:
+
+async def _first_failure(before: list[Awaitable[None]]) -> BaseException | None:
+    results = await asyncio.gather(*before, return_exceptions=True)
+    return next((each for each in results if each is not None), None)
+
+
+def _rows(batches: dict[Owner, Batch]) -> tuple[_Rows, dict[Owner, str]]:
+    """What to write, and the owners whose records have no form in which they could be written."""
     rows = _Rows()
-    for owner, batch in batches:
-        rows.created.extend(batch.created)
+    broken: dict[Owner, str] = {}
+    for owner, batch in batches.items():
+        try:
+            for run in batch.runs:
+                _add_records(rows, owner, run)
+        except (TypeError, ValueError, RecursionError) as error:
+            broken[owner] = f"What the run wanted to record cannot be written: {error}"
+            continue
+        owner.stored_bytes += batch.stored
+        rows.owners.append(owner.id)
+        rows.owner_epochs.append(owner.epoch)
+        for row in batch.created:
+            (rows.created if row["parent_id"] is None else rows.children).append(row)
         rows.changed.extend(batch.changed.values())
         rows.folded.extend(batch.folded)
         rows.reviews.extend(batch.reviews)
         rows.charges.extend(batch.charges)
-        for run in batch.runs:
-            _add_records(rows, owner, run)
-    return rows
+    return rows, broken
 
 
 def _add_records(rows: _Rows, owner: Owner, run: Recorded) -> None:
     pending, run.pending = run.pending, []
     first = run.seq - len(pending) + 1
-    if pending:
-        rows.published.append((owner, run, first, pending))
     for offset in range(0, len(pending), ROWS_OF):
         part = pending[offset : offset + ROWS_OF]
         body = encode_records(part)
@@ -251,11 +314,15 @@ def _add_records(rows: _Rows, owner: Owner, run: Recorded) -> None:
         rows.bodies.append(body)
 
 
-def _only(rows: _Rows, ids: "set[ExecutionId]") -> _Rows:
+def _only(rows: _Rows, ids: "set[UUID]") -> _Rows:
+    """The rows of these owners. Rows of others among them would be ignored: only what an owner holds is written."""
     part = _Rows()
-    wanted = {str(each) for each in ids}
-    for name in ("created", "changed", "reviews", "charges"):
-        setattr(part, name, [row for row in getattr(rows, name) if str(row["root_id"]) in wanted])
+    for index, root in enumerate(rows.owners):
+        if root in ids:
+            part.owners.append(root)
+            part.owner_epochs.append(rows.owner_epochs[index])
+    for name in ("created", "children", "changed", "reviews", "charges"):
+        setattr(part, name, [row for row in getattr(rows, name) if row["root_id"] in ids])
     for index, root in enumerate(rows.roots):
         if root in ids:
             for name in ("roots", "executions", "workspaces", "epochs", "seqs", "counts", "bodies"):
@@ -265,4 +332,11 @@ def _only(rows: _Rows, ids: "set[ExecutionId]") -> _Rows:
 
 
 def _json(rows: list[dict[str, Any]]) -> str | None:
-    return msgspec.json.encode(rows).decode() if rows else None
+    """Rows as the database reads them; without the characters that it refuses: NUL and halves of pairs."""
+    if not rows:
+        return None
+    try:
+        text = msgspec.json.encode(rows).decode()
+    except UnicodeEncodeError:
+        text = msgspec.json.encode(storable(rows)).decode()
+    return text if "\\u0000" not in text else msgspec.json.encode(storable(msgspec.json.decode(text))).decode()

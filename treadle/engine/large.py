@@ -54,6 +54,7 @@ class LargeValues:
         content = encode_records([("", value)])
         reference = Reference(hashlib.sha256(content).hexdigest(), len(content))
         batch.before.append(self._blobs.put(self._workspace, reference.digest, content))
+        batch.stored += len(content)
         self._known[id(value)] = (value, reference)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)

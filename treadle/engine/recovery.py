@@ -1,15 +1,16 @@
 """From the journal back to a running state: the same fold as a live run, over the records that are durable."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 
 from treadle.base.ids import ExecutionId, WorkspaceId
-from treadle.engine.journal import Journal
+from treadle.engine import snapshots
+from treadle.engine.journal import DATABASE_GONE, GIVE_UP, Journal
 from treadle.engine.ports import Blobs, Services
 from treadle.engine.root import Root
 from treadle.engine.run import Run
@@ -17,7 +18,6 @@ from treadle.engine.store import ExecutionRow, Store
 from treadle.engine.summary import fold_summary
 from treadle.kernel.plan import Plan
 from treadle.kernel.records import Record, apply, decode_records, references, resolved
-from treadle.kernel.snapshot import restore
 from treadle.kernel.states import FINAL
 
 _JOURNAL = (
@@ -30,7 +30,9 @@ _SNAPSHOTS = (
     "SELECT DISTINCT ON (execution_id) execution_id, seq, body FROM snapshots WHERE root_id = ANY ($1)"
     " ORDER BY execution_id, seq DESC"
 )
+_STORED = "SELECT root_id, sum(octet_length(body))::bigint AS bytes FROM journal WHERE root_id = ANY ($1) GROUP BY 1"
 _RESUME = "SELECT executions_resume_v1($1, $2)"
+_log = logging.getLogger(__name__)
 
 
 class Recovery:
@@ -44,19 +46,44 @@ class Recovery:
         self._plans: dict[bytes, Plan] = {}
 
     async def roots(self, claimed: Iterable[ExecutionRow], on_over: Any) -> list[Root]:
-        """A root for each claimed row, folded up to its last durable record. Nothing of them runs yet."""
+        """A root for each claimed row, folded up to its last durable record. Nothing of them runs yet.
+
+        A run that cannot be read back ends FAILED, and holds up no other.
+        """
         rows = list(claimed)
+        try:
+            return await self._roots(rows, on_over)
+        except DATABASE_GONE:
+            raise
+        except Exception as error:  # noqa: BLE001 (what breaks one run must not hold up the others)
+            if len(rows) == 1:
+                await self.give_up(rows[0].id, rows[0].epoch, error)
+                return []
+        middle = len(rows) // 2
+        return [*await self.roots(rows[:middle], on_over), *await self.roots(rows[middle:], on_over)]
+
+    async def give_up(self, root: ExecutionId, epoch: int, error: Exception) -> None:
+        """End a run that cannot go on in any worker."""
+        _log.error("a run cannot be taken up again", extra={"root": str(root)}, exc_info=error)
+        reason = f"The run cannot be taken up again: {type(error).__name__}: {error}".replace("\0", "")
+        await self._pool.fetchval(GIVE_UP, self._journal.worker, root, epoch, reason)
+
+    async def _roots(self, rows: list[ExecutionRow], on_over: Any) -> list[Root]:
         ids = [row.id for row in rows]
         tree = await self._store.tree(ids)
         await self._load_plans(tree)
         journals = await self._journals(ids)
-        snapshots = {row["execution_id"]: (row["seq"], row["body"]) for row in await self._pool.fetch(_SNAPSHOTS, ids)}
+        states = {
+            row["execution_id"]: (row["seq"], snapshots.read(row["body"]))
+            for row in await self._pool.fetch(_SNAPSHOTS, ids)
+        }
         await self._pool.execute(_RESUME, ids, [row.epoch for row in rows])
-        contents = await self._contents(rows[0].workspace_id, journals, tree) if rows else {}
+        contents = await self._contents(journals, states, tree)
+        stored = {row["root_id"]: row["bytes"] for row in await self._pool.fetch(_STORED, ids)}
         runs: dict[ExecutionId, Run] = {}
         for row in tree:
-            runs[row.id] = self._run(row, runs, journals.get(row.id, []), snapshots.get(row.id), contents)
-        return [self._root(row, runs, tree, on_over) for row in rows]
+            runs[row.id] = self._run(row, runs, journals.get(row.id, []), states.get(row.id), contents)
+        return [self._root(row, runs, tree, on_over, stored.get(row.id, 0)) for row in rows]
 
     async def _load_plans(self, tree: list[ExecutionRow]) -> None:
         missing = {(row.workspace_id, row.plan_digest) for row in tree if row.plan_digest not in self._plans}
@@ -71,15 +98,15 @@ class Recovery:
         return journals
 
     async def _contents(
-        self, workspace: WorkspaceId, journals: Mapping[UUID, list[tuple[int, Record]]], tree: list[ExecutionRow]
+        self,
+        journals: Mapping[UUID, list[tuple[int, Record]]],
+        states: Mapping[UUID, tuple[int, dict[str, Any]]],
+        tree: list[ExecutionRow],
     ) -> dict[str, Any]:
-        owners = {row.id: row.workspace_id for row in tree}
-        wanted = {
-            reference.digest: owners.get(ExecutionId(id), workspace)
-            for id, journal in journals.items()
-            for _, record in journal
-            for reference in references(record)
-        }
+        wanted: dict[str, WorkspaceId] = {}
+        for row in tree:
+            held = [record for _, record in journals.get(row.id, ())], states.get(row.id, (0, {}))[1]
+            wanted.update((reference.digest, row.workspace_id) for reference in references(held))
         return await load_contents(self._services.blobs, wanted)
 
     def _run(
@@ -87,7 +114,7 @@ class Recovery:
         row: ExecutionRow,
         runs: Mapping[ExecutionId, Run],
         journal: list[tuple[int, Record]],
-        snapshot: tuple[int, bytes] | None,
+        snapshot: tuple[int, dict[str, Any]] | None,
         contents: Mapping[str, Any],
     ) -> Run:
         parent = None
@@ -97,8 +124,8 @@ class Recovery:
         if parent is not None:
             parent[0].children[parent[1], parent[2]] = run
         if snapshot is not None:
-            run.seq = snapshot[0]
-            restore(run.machine, run.summary, msgspec.json.decode(snapshot[1]))
+            seq, state = snapshot
+            snapshots.bring_back(run, seq, resolved(state, contents) if contents else state)
         for seq, record in journal:
             if seq > run.seq:
                 replay(run, resolved(record, contents) if contents else record)
@@ -107,12 +134,21 @@ class Recovery:
             run.closed = (row.status.value, row.error)
         return run
 
-    def _root(self, row: ExecutionRow, runs: Mapping[ExecutionId, Run], tree: list[ExecutionRow], on_over: Any) -> Root:
+    def _root(
+        self,
+        row: ExecutionRow,
+        runs: Mapping[ExecutionId, Run],
+        tree: list[ExecutionRow],
+        on_over: Any,
+        stored_bytes: int,
+    ) -> Root:
         root = Root(runs[row.id], row.workspace_id, row.epoch, self._services, self._journal, on_over)
+        root.stored_bytes = stored_bytes
         for each in tree:
             if each.root_id == row.id:
                 root.runs[each.id] = runs[each.id]
                 root.firings += runs[each.id].machine.count
+                root.cost += runs[each.id].summary.cost
         return root
 
 

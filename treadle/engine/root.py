@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from treadle.base.ids import ExecutionId, WorkspaceId
+from treadle.engine import snapshots
 from treadle.engine.attempt import Outcome, run_attempt, run_inline
 from treadle.engine.doors import make_context
 from treadle.engine.journal import HIGH_WATER, Batch, Journal
@@ -28,6 +29,8 @@ from treadle.sdk.errors import BlockError
 
 SLICE_SECONDS = 0.004
 """How long one root may keep the loop before others have their turn."""
+LONGEST_RETRY_AFTER = 86_400.0
+"""Seconds; a provider that asks for more is tried again after these."""
 PARK_AFTER_MS = 1_000
 """A run that can only wait is put to sleep, unless it would wake sooner than this."""
 
@@ -50,6 +53,8 @@ class Root:
         self.epoch = epoch
         self.services = services
         self.stored_bytes = 0
+        self.cost = 0
+        """Credits that all runs of the tree have used."""
         self.runs: dict[ExecutionId, Run] = {main.id: main}
         self.active = 0
         """Firings that were launched and have not ended."""
@@ -67,7 +72,6 @@ class Root:
         self._todo: deque[Run] = deque()
         self._draining = False
         self._drain_planned = False
-        self._waiting_room: deque[Callable[[], None]] = deque()
         self._epoch_ms = int(services.clock.now().timestamp() * 1000) - int(services.clock.monotonic() * 1000)
         self.started_ms = self.now_ms()
 
@@ -179,6 +183,9 @@ class Root:
             self.check(run)
 
     def _resume_drain_later(self, run: Run) -> None:
+        if self._enforce_credits_and_bytes():
+            return
+        self._snapshot_if_due(run)
         self._drain_planned = True
         if len(run.pending) > HIGH_WATER:
             self.batch().callbacks.append(self._drain_again)
@@ -252,7 +259,7 @@ class Root:
         if self.over or run.closed:
             return
         if len(run.tasks) >= self.services.limits.concurrent_firings:
-            self._waiting_room.append(partial(self._enter, run, firing, spec, inputs, held))
+            run.waiting_room.append(partial(self._enter, run, firing, spec, inputs, held))
             return
         run.started[firing.number] = self.now_ms()
         run.tasks[firing.number] = self._loop.create_task(self._attempt(run, firing, spec, inputs, held))
@@ -276,9 +283,10 @@ class Root:
             extra = {"tokens": usage.input_tokens + usage.output_tokens, "calls": usage.calls, "usd": usage.cost_usd}
         if outcome.settlement.amount:
             extra["cost"] = outcome.settlement.amount
+            self.cost += outcome.settlement.amount
         self._conclude(run, firing, spec, outcome, microseconds, extra)
-        if self._waiting_room:
-            self._waiting_room.popleft()()
+        if run.waiting_room:
+            run.waiting_room.popleft()()
 
     def _emit(self, run: Run, firing: Firing, emission: tuple[str, Any]) -> None:
         """A streaming block sent a value: recorded, and on its way."""
@@ -316,7 +324,9 @@ class Root:
     def _retry(self, run: Run, firing: Firing, spec: NodeSpec, outcome: Outcome) -> None:
         policy = spec.node.policy.retry
         delay = min(policy.first_delay * 2 ** (firing.attempt - 1), policy.max_delay)
-        delay = max(delay, outcome.retry_after or 0.0)
+        asked = outcome.retry_after or 0.0
+        if asked > delay:  # false for a "not a number"
+            delay = min(asked, LONGEST_RETRY_AFTER)
         due = self.now_ms() + int(delay * 1000)
         self.record(run, ("retry", firing.number, firing.attempt, outcome.error, self.now_ms(), due))
         run.machine.retrying(firing.number, firing.attempt, due)
@@ -381,6 +391,7 @@ class Root:
         if firing.caller is not None:
             waiter = run.tool_waiters.pop(firing.number, None)
             if waiter is not None and not waiter.done():
+                self.awaiting -= 1
                 waiter.set_result(None)
         if run.listener is not None:
             self._grown(run)
@@ -409,12 +420,25 @@ class Root:
             return
         if run.machine.finished:
             self._close(run, *final_status(run.machine))
-        elif self.stored_bytes > self.services.limits.stored_bytes:
-            self.stop(
-                f"The run passed its budget of {self.services.limits.stored_bytes:,} stored bytes.", Status.FAILED
-            )
-        else:
+        elif not self._enforce_credits_and_bytes():
+            self._snapshot_if_due(run)
             self.rest()
+
+    def _snapshot_if_due(self, run: Run) -> None:
+        if run.seq >= run.snapshot_due and run.pending:
+            snapshots.take(run, self.large, self.batch())
+
+    def _enforce_credits_and_bytes(self) -> bool:
+        """Stop the root if it has passed one of these budgets; whether it had."""
+        limits = self.services.limits
+        passed = ""
+        if self.stored_bytes > limits.stored_bytes:
+            passed = f"{limits.stored_bytes:,} stored bytes"
+        elif self.cost > limits.credits:
+            passed = f"{limits.credits:,} credits"
+        if passed:
+            self.stop(f"The run passed its budget of {passed}.", Status.FAILED)
+        return bool(passed)
 
     def rest(self) -> None:
         """Put the root to sleep if all that is left waits for a time, a person or an event."""
@@ -479,6 +503,10 @@ class Root:
         for run in self.runs.values():
             self._cancel(run)
             run.machine.ready.clear()
+
+    def attempts(self) -> "list[asyncio.Task[None]]":
+        """The attempts that run."""
+        return [task for run in self.runs.values() for task in run.tasks.values()]
 
     def next_due(self) -> int | None:
         """When the earliest timer of the tree is due, in milliseconds since 1970."""

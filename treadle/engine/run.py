@@ -1,6 +1,7 @@
 """One execution while a worker holds it: its state machine, and what is still to be written of it."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from treadle.sdk.block import Block, Work
 from treadle.sdk.context import Context
 
 PLANS_KEPT = 1_000
+SNAPSHOTS_FROM = 10_000
 
 
 class NodeSpec:
@@ -65,12 +67,15 @@ class Run:
         "rerun_of",
         "seq",
         "settings",
+        "snapshot_due",
+        "snapshot_seq",
         "specs",
         "started",
         "summary",
         "tasks",
         "timers",
         "tool_waiters",
+        "waiting_room",
     )
 
     def __init__(
@@ -96,12 +101,18 @@ class Run:
         self.idempotency_key: str | None = None
         self.rerun_of: ExecutionId | None = None
         self.seq = 0
+        self.snapshot_seq = 0
+        """Sequence number of the last record that the newest snapshot covers."""
+        self.snapshot_due = SNAPSHOTS_FROM
+        """Sequence number from which on a snapshot is thought of."""
         self.pending: list[Record] = []
         self.tasks: dict[int, asyncio.Task[None]] = {}
         """Running attempts by firing."""
         self.timers: dict[int, asyncio.TimerHandle] = {}
         self.children: dict[tuple[int, int], Run] = {}
         """Sub-agents by (firing, slot)."""
+        self.waiting_room: deque[Callable[[], None]] = deque()
+        """Attempts above the number that may run at once."""
         self.tool_waiters: dict[int, asyncio.Future[None]] = {}
         self.listener: Callable[[], None] | None = None
         """Told when the outputs of this sub-agent grow, or it ends."""

@@ -92,20 +92,19 @@ def final_status(machine: Machine) -> tuple[Status, str | None]:
 
 
 def _plain(value: Any) -> Any:
-    """Values as a database column can hold them: marked as in the journal, without the one character it refuses."""
-    body = encode_records([("", value)])
-    if b"\\u0000" in body:
-        body = msgspec.json.encode(_without_nul(msgspec.json.decode(body)))
-    return msgspec.json.decode(body)[0][1]
+    """Values as a database column can hold them: marked as in the journal, without the characters it refuses."""
+    plain = msgspec.json.decode(body := encode_records([("", value)]))[0][1]
+    return storable(plain) if b"\\u0000" in body else plain
 
 
-def _without_nul(value: Any) -> Any:
+def storable(value: Any) -> Any:
+    """``value`` without what PostgreSQL takes in no text: NUL becomes U+FFFD, halves of surrogate pairs become "?"."""
     if isinstance(value, str):
-        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
     if isinstance(value, list):
-        return [_without_nul(each) for each in value]
+        return [storable(each) for each in value]
     if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(each) for key, each in value.items()}
+        return {storable(key): storable(each) for key, each in value.items()}
     return value
 
 

@@ -4,9 +4,11 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
+
+import asyncpg
 
 from treadle.base.database import connect, create_pool
 from treadle.base.errors import Conflict
@@ -27,6 +29,10 @@ LEASE_SECONDS = 10.0
 HEARTBEAT_SECONDS = 2.0
 SWEEP_SECONDS = 1.0
 CLAIM_AT_ONCE = 200
+LEAVE_SECONDS = 2.0
+"""How long the attempts that a leaving worker cuts off may take to clean up."""
+PAUSE_SECONDS = 0.2
+"""Between two attempts to reach a database that has gone."""
 ELSEWHERE_SECONDS = 0.1
 """How often an execution that another worker runs is looked at."""
 
@@ -66,6 +72,8 @@ class Worker:
         self._helpers: set[asyncio.Task[Any]] = set()
         self._wake_timer: asyncio.TimerHandle | None = None
         self._closing = False
+        self._away = False
+        """The lease or the database is lost, and not yet there again."""
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
@@ -109,8 +117,11 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._helpers, return_exceptions=True)
+        attempts = [task for root in self.roots.values() for task in root.attempts()]
         for root in list(self.roots.values()):
             root.abandon()
+        if attempts:
+            await asyncio.wait(attempts, timeout=LEAVE_SECONDS)
         await self.journal.close()
         if self._wake_timer is not None:
             self._wake_timer.cancel()
@@ -130,19 +141,23 @@ class Worker:
             self._help(self._enter_again())
 
     async def _enter_again(self) -> None:
+        if self._away:
+            return
+        self._away = True
+        self.journal.abandon()
         for root in list(self.roots.values()):
             root.lost()
-        self._journal_connection.terminate()
-        self._listener.terminate()
         old = self.id
-        while not self._closing:
+        while self._away and not self._closing:
+            self._journal_connection.terminate()
+            self._listener.terminate()
+            await asyncio.sleep(PAUSE_SECONDS)
             try:
                 await self.pool.execute("UPDATE workers SET expires_at = '-infinity' WHERE id = $1", old)
                 await self._enter()
+                self._away = False
             except DATABASE_GONE:
-                await asyncio.sleep(0.2)
-            else:
-                return
+                _log.warning("the database does not answer yet")
 
     # ---- work ---------------------------------------------------------------------------------------------------
 
@@ -163,7 +178,9 @@ class Worker:
         """
         await self.store.save_plan(workspace, plan)
         id = ExecutionId(uuid7())
-        if rerun is None and (self._closing or len(self.roots) >= self._capacity):
+        if rerun is not None and (self._closing or self._away):
+            raise Conflict("The re-run cannot begin now.", fix="Try again.")
+        if rerun is None and (self._closing or self._away or len(self.roots) >= self._capacity):
             return await self.store.enqueue(
                 id, workspace, plan, inputs, settings=settings, idempotency_key=idempotency_key
             )
@@ -183,11 +200,10 @@ class Worker:
             root.begin(run, inputs, {})
         if await durable:
             return id
-        if idempotency_key is not None:
-            return await self.store.by_key(workspace, idempotency_key)
         if rerun is not None:
             raise Conflict("The re-run could not begin.", fix="Try again.")
-        return await self.store.enqueue(id, workspace, plan, inputs, settings=settings)
+        # The key was used before, or the database went away and may have kept the run or not: all the same here.
+        return await self.store.enqueue(id, workspace, plan, inputs, settings=settings, idempotency_key=idempotency_key)
 
     async def finished(self, workspace: WorkspaceId, id: ExecutionId, *, resting: bool = False) -> ExecutionRow:
         """Wait until the execution is over (or, with ``resting``, waits for a person or an event); its summary."""
@@ -224,39 +240,50 @@ class Worker:
             await self._look.wait()
             self._look.clear()
             try:
-                while await self._claim() == CLAIM_AT_ONCE:
+                while not self._away and await self._claim() == CLAIM_AT_ONCE:
                     pass
-            except DATABASE_GONE:
-                _log.warning("cannot claim work: the database does not answer")
+            except Exception:  # noqa: BLE001 (the loop of the process)
+                # What had been claimed is held by nobody now: it is free again when this worker starts anew.
+                _log.exception("cannot claim work")
+                await self._enter_again()
 
     async def _claim(self) -> int:
         room = min(CLAIM_AT_ONCE, self._capacity - len(self.roots))
         self._full = room < CLAIM_AT_ONCE
         if room <= 0:
             return 0
+        me, recovery = self.id, self.recovery
         claimed = await self.pool.fetch(
-            "SELECT * FROM executions_claim_v1($1, $2, $3, $4::smallint)", self.id, room, self._per_workspace, FORMAT
+            "SELECT * FROM executions_claim_v1($1, $2, $3, $4::smallint)", me, room, self._per_workspace, FORMAT
         )
         if not claimed:
             return 0
         rows = [execution_row(row) for row in claimed]
-        roots = await self.recovery.roots(rows, self._forget)
+        roots = await recovery.roots(rows, self._forget)
         told = await inbox.open_rows(self.pool, [row.id for row in rows])
         by_id = {row.id: row for row in rows}
         for root in roots:
-            self.roots[root.id] = root
-            root.hold()
-            go_on(root, by_id)
-            inbox.fold(root, told.get(root.id, ()))
-            root.release()
+            if self.id == me and not self._away:
+                try:
+                    self._take_up(root, by_id, told.get(root.id, ()))
+                except Exception as error:  # noqa: BLE001 (what breaks one run must not hold up the others)
+                    root.lost()
+                    await recovery.give_up(root.id, root.epoch, error)
         return len(claimed)
+
+    def _take_up(self, root: Root, rows: Mapping[ExecutionId, ExecutionRow], told: Iterable[asyncpg.Record]) -> None:
+        self.roots[root.id] = root
+        root.hold()
+        go_on(root, rows)
+        inbox.fold(root, told)
+        root.release()
 
     # ---- bells and time -----------------------------------------------------------------------------------------
 
     def _heard(self, topic: str) -> None:
         if topic == QUEUE:
             self._look.set()
-        if not self._folding and self.roots:
+        elif not self._folding and self.roots:
             self._folding = True
             self._help(self._fold_inboxes())
 
@@ -310,8 +337,8 @@ class Worker:
                 if self.roots:
                     await self._fold_inboxes()
                 self._enforce_time()
-            except DATABASE_GONE:
-                _log.warning("the sweeper cannot reach the database")
+            except Exception:  # noqa: BLE001 (the loop of the process)
+                _log.exception("the sweeper failed")
 
     def _enforce_time(self) -> None:
         for root in list(self.roots.values()):
@@ -327,7 +354,8 @@ class Worker:
                     self.id,
                     self._lease_seconds,
                 )
-            except DATABASE_GONE:
+            except Exception:  # noqa: BLE001 (the loop of the process)
+                _log.exception("the lease could not be renewed")
                 continue
             if renewed == "UPDATE 0" and not self._closing:
                 _log.warning("the lease was lost; starting anew")

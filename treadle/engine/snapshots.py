@@ -1,0 +1,91 @@
+"""Snapshots of long runs: recovery then reads one of them and the records after it, instead of the whole journal.
+
+A snapshot says what the first *n* records led to. It is taken when the state machine has been fed exactly those, and
+written once the commit that holds the last of them is durable: a snapshot never knows more than the journal.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from treadle.engine.run import SNAPSHOTS_FROM, Run
+from treadle.kernel.machine import Machine
+from treadle.kernel.records import decode_records, encode_records
+from treadle.kernel.snapshot import dump, restore
+
+if TYPE_CHECKING:
+    from treadle.engine.journal import Batch, Owner
+    from treadle.engine.large import LargeValues
+
+EVERY = SNAPSHOTS_FROM
+"""Records between two snapshots of a run, at least."""
+
+_SAVE = """
+WITH saved AS (
+    INSERT INTO snapshots (execution_id, root_id, workspace_id, seq, body) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT DO NOTHING
+)
+DELETE FROM snapshots WHERE execution_id = $1 AND seq < $4
+"""
+
+
+def take(run: Run, large: "LargeValues", batch: "Batch") -> None:
+    """Take a snapshot of the run if enough has happened since the last; ``batch`` holds its latest records."""
+    if run.seq - run.snapshot_seq < max(EVERY, 2 * _size(run.machine)):
+        run.snapshot_due = run.seq + EVERY
+        return
+    run.snapshot_seq = run.seq
+    run.snapshot_due = run.seq + EVERY
+    body = encode_records([("snapshot", _with_references(dump(run.machine, run.summary), large, batch))])
+    batch.snapshots.append((run, run.seq, body))
+
+
+async def save(connection: asyncpg.Connection, owner: "Owner", batch: "Batch") -> None:
+    """Write the snapshots of a batch that is durable; they replace older ones."""
+    for run, seq, body in batch.snapshots:
+        await connection.execute(_SAVE, run.id, owner.id, owner.workspace, seq, body)
+
+
+def read(body: bytes) -> dict[str, Any]:
+    """The state in a stored snapshot; large values in it are references."""
+    state: dict[str, Any] = decode_records(body)[0][1]
+    return state
+
+
+def bring_back(run: Run, seq: int, state: dict[str, Any]) -> None:
+    """Put a fresh run into the state of a snapshot."""
+    restore(run.machine, run.summary, state)
+    run.seq = run.snapshot_seq = seq
+    run.snapshot_due = seq + EVERY
+
+
+def _size(machine: Machine) -> int:
+    """How many values and firings the state holds, roughly."""
+    waiting = sum(len(queue) for state in machine.nodes for queue in state.queues.values())
+    gathered = sum(len(state.gathered) for state in machine.nodes)
+    return len(machine.firings) + len(machine.outputs) + waiting + gathered
+
+
+def _with_references(state: dict[str, Any], large: "LargeValues", batch: "Batch") -> dict[str, Any]:
+    """The state with each large value replaced by a reference, as in the journal."""
+
+    def kept(value: Any) -> Any:
+        return large.recorded_value(value, batch)
+
+    def pairs(items: Any) -> list[tuple[str, Any]]:
+        return [(name, kept(value)) for name, value in items]
+
+    def caused(items: Any) -> list[tuple[Any, Any]]:
+        return [(kept(value), cause) for value, cause in items]
+
+    state["inputs"] = {node: dict(pairs(values.items())) for node, values in state["inputs"].items()}
+    state["outputs"] = pairs(state["outputs"])
+    state["results"] = [[number, pairs(result)] for number, result in state["results"]]
+    for firing in state["firings"]:
+        firing.update(values=dict(pairs(firing["values"].items())), held=pairs(firing["held"]))
+        firing.update(payload=kept(firing["payload"]), decision=kept(firing["decision"]))
+    for node in state["nodes"]:
+        node["queues"] = {pin: caused(queue) for pin, queue in node["queues"].items()}
+        node["latest"] = {pin: (kept(value), cause) for pin, (value, cause) in node["latest"].items()}
+        node["gathered"] = caused(node["gathered"])
+    return state
