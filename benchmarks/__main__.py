@@ -1,0 +1,49 @@
+"""``python -m benchmarks [NAME...] [--quick] [--peers] [--list]``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.machine import this_machine
+from benchmarks.runner import bench_folder, run_workload
+from benchmarks.table import Report, show, write_json
+from benchmarks.workloads import WORKLOADS
+
+LATEST = Path(__file__).parent / "latest.json"
+
+
+def arguments(given: list[str]) -> argparse.Namespace:
+    """What was asked for. Ends the program on names that do not exist."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Treadle on this machine.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"workloads: {', '.join(WORKLOADS)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="smaller and fewer runs: to see that all works")
+    found = parser.parse_args(given)
+    unknown = [name for name in found.names if name not in WORKLOADS]
+    if unknown:
+        parser.error(f"there is no workload {', '.join(unknown)}; choose from {', '.join(WORKLOADS)}")
+    return found
+
+
+def main(given: list[str]) -> int:
+    """Measure, print, and keep the figures; 1 when a workload gave none."""
+    wanted = arguments(given)
+    progress = Console(stderr=True)
+    with bench_folder() as folder:
+        report = Report(this_machine(folder))
+        for name in wanted.names or WORKLOADS:
+            progress.print(f"measuring {name} ...", highlight=False)
+            outcome = run_workload(name, folder, wanted.quick)
+            report.measured += outcome.measured
+            report.others[name] = outcome.others
+            if outcome.problem:
+                report.problems[name] = outcome.problem
+    report.add_differences()
+    show(report, Console())
+    write_json(report, LATEST)
+    return 1 if report.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

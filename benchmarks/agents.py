@@ -1,0 +1,112 @@
+"""The graphs that are measured, and the blocks they are made of."""
+
+import asyncio
+import itertools
+import time
+from typing import Any
+
+from treadle.base.ids import BlockId, GraphId, NodeId
+from treadle.kernel.graph import Graph, Link, Node
+from treadle.kernel.plan import BlockFacts, Plan, compile_plan
+from treadle.sdk.block import Block, Stream, Work, block
+from treadle.sdk.context import Context
+from treadle.sdk.pins import Inputs, Outputs, pin
+from treadle.sdk.registry import Registry
+
+MOMENTS: list[float] = []
+"""When the blocks that note it ran (``time.perf_counter``)."""
+
+
+class Number(Inputs):
+    value: int = pin("A number.", default=0)
+
+
+class Result(Outputs):
+    value: int = pin("The number that follows.")
+
+
+class Amount(Inputs):
+    amount: int = pin("How many items.")
+
+
+@block(id="bench-add", name="BenchAddBlock", outputs=Result, work=Work.PURE, short=True)
+async def add(inputs: Number, ctx: Context) -> Stream:
+    """Add one: a trivial node without effects."""
+    yield "value", inputs.value + 1
+
+
+@block(id="bench-send", name="BenchSendBlock", outputs=Result, work=Work.EFFECT)
+async def send(inputs: Number, ctx: Context) -> Stream:
+    """Add one, declared as an effect: starts when its own start is on disk."""
+    yield "value", inputs.value + 1
+
+
+@block(id="bench-note", name="BenchNoteBlock", outputs=Result, work=Work.PURE, short=True)
+async def note(inputs: Number, ctx: Context) -> Stream:
+    """Note the moment; no effects."""
+    MOMENTS.append(time.perf_counter())
+    yield "value", inputs.value + 1
+
+
+@block(id="bench-note-send", name="BenchNoteSendBlock", outputs=Result, work=Work.EFFECT)
+async def note_send(inputs: Number, ctx: Context) -> Stream:
+    """Note the moment; declared as an effect."""
+    MOMENTS.append(time.perf_counter())
+    yield "value", inputs.value + 1
+
+
+@block(id="bench-items", name="BenchItemsBlock", outputs=Result, work=Work.PURE, short=True)
+async def items(inputs: Amount, ctx: Context) -> Stream:
+    """Send as many numbers as asked."""
+    for number in range(inputs.amount):
+        yield "value", number
+
+
+@block(id="bench-sleep", name="BenchSleepBlock", outputs=Result, work=Work.EFFECT)
+async def sleep(inputs: Number, ctx: Context) -> Stream:
+    """Stay at work for ten minutes."""
+    MOMENTS.append(time.perf_counter())
+    await asyncio.sleep(600)
+    yield "value", inputs.value
+
+
+BLOCKS: tuple[Block, ...] = (add, send, note, note_send, items, sleep)
+
+
+def chain(length: int, block_id: str, registry: Registry) -> Plan:
+    """``length`` nodes, one after the other."""
+    nodes = [_node(f"n{i}", block_id, {"value": 0} if i == 0 else {}) for i in range(length)]
+    return _plan(f"chain-{length}-{block_id}", nodes, _line(nodes), registry)
+
+
+def through_three(amount: int, registry: Registry) -> Plan:
+    """Items that each pass three nodes."""
+    nodes = [_node("source", items.id, {"amount": amount}), *(_node(f"n{i}", add.id, {}) for i in range(3))]
+    return _plan(f"items-{amount}", nodes, _line(nodes), registry)
+
+
+def side_by_side(width: int, block_id: str, registry: Registry) -> Plan:
+    """``width`` nodes that do not wait for each other."""
+    return _plan(f"wide-{width}", [_node(f"n{i}", block_id, {"value": 0}) for i in range(width)], [], registry)
+
+
+def single(block_id: str, constants: dict[str, Any], registry: Registry) -> Plan:
+    """One node."""
+    return _plan(f"single-{block_id}", [_node("n0", block_id, constants)], [], registry)
+
+
+def _node(name: str, block_id: str, constants: dict[str, Any]) -> Node:
+    return Node(NodeId(name), BlockId(block_id), constants)
+
+
+def _line(nodes: list[Node]) -> list[Link]:
+    return [Link(one.id, "value", next.id, "value") for one, next in itertools.pairwise(nodes)]
+
+
+def _plan(name: str, nodes: list[Node], links: list[Link], registry: Registry) -> Plan:
+    def facts(block_id: BlockId) -> BlockFacts:
+        found = registry.get(block_id)
+        assert found is not None, block_id
+        return BlockFacts(found.version, found.work.value, found.kind.value, found.static_output)
+
+    return compile_plan(Graph(GraphId(name), 1, tuple(nodes), tuple(links)), facts)

@@ -1,0 +1,25 @@
+"""The workloads, by name. Each runs in a process of its own, on a data folder of its own."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from benchmarks.figures import Measured
+from benchmarks.workloads import latency, life, throughput, waiting
+
+Workload = Callable[[Path, bool], Awaitable[list[Measured]]]
+"""Given an empty data folder and whether to be quick."""
+
+WORKLOADS: dict[str, Workload] = {
+    "chain": throughput.chains,
+    "items": throughput.thousand_items,
+    "many-items": throughput.many_items,
+    "effects": throughput.effects,
+    "effect-alone": throughput.effect_alone,
+    "http-waits": waiting.http_waits,
+    "timers": waiting.timers,
+    "latency": latency.latency,
+    "runs": latency.runs_per_second,
+    "stop": life.stop,
+    "recovery": life.recovery,
+    "start": life.start,
+}
