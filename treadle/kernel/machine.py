@@ -246,12 +246,13 @@ class Machine:
     def leftovers(self) -> Iterator[tuple[int, list[str], int]]:
         """(node index, pins it waits for, values left over) of each node with a set that never became complete.
 
-        Sets that hold static values only do not count.
+        Sets that hold only static values, or what a node sent back to itself, do not count.
         """
         for index, state in enumerate(self.nodes):
             waiting = [pin for pin, queue in state.queues.items() if not queue and pin not in state.latest]
             left = {pin: len(queue) for pin, queue in state.queues.items() if queue}
-            sets = max((count for pin, count in left.items() if pin not in state.plan.static), default=0)
+            passing = {*state.plan.static, *state.plan.loop}
+            sets = max((count for pin, count in left.items() if pin not in passing), default=0)
             if sets:
                 yield index, waiting, sum(min(count, sets) for count in left.values())
 
@@ -300,15 +301,18 @@ class Machine:
         """Take the oldest set if it is complete: the head of every queue, or a static pin's latest value."""
         chosen: dict[str, tuple[Any, Cause]] = {}
         fresh = False
+        absent = 0
         for pin, queue in state.queues.items():
             if queue:
                 chosen[pin] = queue[0]
                 fresh = True
+            elif pin in state.plan.loop:
+                absent += 1
             elif pin in state.latest:
                 chosen[pin] = state.latest[pin]
             else:
                 return None
-        if not fresh:
+        if not fresh or absent not in (0, len(state.plan.loop)):
             return None
         for queue in state.queues.values():
             if queue:

@@ -30,6 +30,8 @@ class BlockFacts:
     work: str = "effect"
     kind: str = "Standard"
     static_output: bool = False
+    loop_pins: tuple[str, ...] = ()
+    """Pins through which a node's own results come back: a set has a value on all that are linked, or on none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class PlanNode:
     """Input pins with at least one link, in the order of the links."""
     static: tuple[str, ...] = ()
     """Those of ``linked`` that have a static link."""
+    loop: tuple[str, ...] = ()
+    """Those of ``linked`` through which the node's own results come back: a set has all of them or none."""
     routes: dict[str, tuple[Route, ...]] = field(default_factory=dict)
     """By the emitted pin's name; a link that selects inside a value stands under every name it can select from."""
     tools: dict[str, tuple[Route, ...]] = field(default_factory=dict)
@@ -150,7 +154,7 @@ def compile_plan(graph: Graph, facts: Callable[[BlockId], BlockFacts]) -> Plan:
     starts = tuple(
         position
         for position, node in enumerate(compiled)
-        if node.kind == "Input" or (not node.linked and not node.collects)
+        if node.kind == "Input" or (not set(node.linked) - set(node.loop) and not node.collects)
     )
     return Plan(graph.id, graph.version, graph.name, compiled, starts, collects)
 
@@ -198,6 +202,7 @@ def _compile_node(
         policy=node.policy,
         linked=tuple(dict.fromkeys(link.sink_name for link in incoming)),
         static=tuple(dict.fromkeys(link.sink_name for link in incoming if known[link.source].static_output)),
+        loop=tuple(sorted({link.sink_name for link in incoming} & set(facts.loop_pins))),
         routes={name: tuple(each) for name, each in routes.items()},
         tools={name: tuple(each) for name, each in tools.items()},
         feeds=feeds,

@@ -88,6 +88,8 @@ class Block:
     """Output pins are decided by the node's constants (sub-agents)."""
     dynamic_inputs: bool = False
     """Input pins are decided by the node's constants (sub-agents)."""
+    loop_pins: tuple[str, ...] = ()
+    """Input pins through which a node's own results come back: a firing has a value on all that are linked, or none."""
     disabled: str = ""
     """Why this block may not run here; empty when it may."""
     cost: int = 0
@@ -111,7 +113,7 @@ class Block:
 
 
 def title_of(name: str) -> str:
-    """``AddToListBlock`` -> ``Add To List``; runs of capitals stay together (``AITextGenerator`` -> ``AI Text ...``)."""
+    """``AddToListBlock`` -> ``Add To List``; runs of capitals stay together (``AITextGenerator``: ``AI Text ...``)."""
     stem = name.removesuffix("Block")
     words = ""
     for index, letter in enumerate(stem):

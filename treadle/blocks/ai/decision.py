@@ -87,6 +87,7 @@ class DecisionOutput(Outputs):
     work=Work.EFFECT,
     streaming=True,
     resumable=True,
+    loop_pins=("conversation_history", "last_tool_output"),
     examples=(
         Example(
             {"model": MODEL, "prompt": "Greet Ann.", "sys_prompt": ""},

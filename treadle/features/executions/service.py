@@ -93,10 +93,13 @@ class Executions:
                 wanted.add(each.id)
         return [each for each in rows if each.id in wanted]
 
-    async def events(self, workspace: WorkspaceId, id: ExecutionId, *, after: int = 0) -> list[tuple[int, Record]]:
-        """The records that follow number ``after``, with their numbers."""
+    async def events(
+        self, workspace: WorkspaceId, id: ExecutionId, *, after: int = 0, limit: int | None = None
+    ) -> list[tuple[int, Record]]:
+        """The first ``limit`` records that follow number ``after``, with their numbers."""
         row = await self._store.execution(workspace, id)
-        return await self._store.records(row.root_id, id, after=after)
+        # A row of the journal holds at least one record.
+        return (await self._store.records(row.root_id, id, after=after, limit=limit))[:limit]
 
     async def plan(self, row: ExecutionRow) -> Plan:
         """The plan that the run follows."""

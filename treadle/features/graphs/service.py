@@ -162,7 +162,7 @@ class Graphs:
         block = self._registry.get(block_id)
         if block is None:
             return BlockFacts()
-        return BlockFacts(block.version, block.work.value, block.kind.value, block.static_output)
+        return BlockFacts(block.version, block.work.value, block.kind.value, block.static_output, block.loop_pins)
 
 
 def _children(graph: GraphPart) -> list[tuple[str, int | None]]:

@@ -96,8 +96,13 @@ class GraphView:
         return [
             id
             for id in self.nodes
-            if self.kind(id) is not BlockKind.NOTE and (self.kind(id) is BlockKind.INPUT or not self.incoming.get(id))
+            if self.kind(id) is not BlockKind.NOTE and (self.kind(id) is BlockKind.INPUT or not self._fed(id))
         ]
+
+    def _fed(self, node_id: str) -> set[str]:
+        """The pins of a node that wait for other nodes: linked, and not for its own results to come back."""
+        block = self.blocks.get(node_id)
+        return self.linked_pins(node_id) - set(block.loop_pins if block else ())
 
     def title(self, node: NodePart) -> str:
         """What people call the node: its own name, its agent's, or its block's."""
