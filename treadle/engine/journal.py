@@ -222,6 +222,10 @@ class Journal:
                 await self._give_up(owner, f"A large value could not be stored: {failed}")
         rows, broken = _rows(batches)
         held = await self._write(rows, batches)
+        if self.on_committed is not None:
+            for owner, run, first, records in rows.published:
+                if owner.id in held:
+                    self.on_committed(owner, run, first, records)
         for owner, batch in batches.items():
             if owner in broken:
                 await self._give_up(owner, broken[owner])
@@ -301,6 +305,8 @@ def _rows(batches: dict[Owner, Batch]) -> tuple[_Rows, dict[Owner, str]]:
 def _add_records(rows: _Rows, owner: Owner, run: Recorded) -> None:
     pending, run.pending = run.pending, []
     first = run.seq - len(pending) + 1
+    if pending:
+        rows.published.append((owner, run, first, pending))
     for offset in range(0, len(pending), ROWS_OF):
         part = pending[offset : offset + ROWS_OF]
         body = encode_records(part)
