@@ -58,6 +58,35 @@ def run(
 
 
 @command
+def up(
+    host: Annotated[str | None, typer.Option(help="The address to listen on; TREADLE_HOST or 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="TREADLE_PORT or 8006.")] = None,
+) -> None:
+    """Start Treadle: database, worker and HTTP server in one process."""
+    from treadle.main.serving import serve  # noqa: PLC0415
+
+    serve(host, port)
+
+
+@command
+def down() -> None:
+    """Stop the Treadle of this data folder. What runs goes on at the next start."""
+    from treadle.base.config import load_settings  # noqa: PLC0415
+    from treadle.main.instance import stop_instance  # noqa: PLC0415
+
+    stopped = stop_instance(load_settings().home, 60.0)
+    typer.echo("Stopped." if stopped else "Nothing is running with this data folder.")
+
+
+@command
+def executor() -> None:
+    """Start one more worker on the same database."""
+    from treadle.main.serving import work  # noqa: PLC0415
+
+    work()
+
+
+@command
 def version() -> None:
     """Print the version of Treadle."""
     from treadle.base.migrations import release  # noqa: PLC0415

@@ -19,7 +19,7 @@ from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, GraphId
 from treadle.engine.store import ExecutionRow, OpenReview
 from treadle.features.graphs.document import AgentFile
 from treadle.kernel.states import FINAL, Status
-from treadle.main.sessions import settings_of_person
+from treadle.main.sessions import run_async, settings_of_person
 from treadle.main.terminal import FAILED, err, one_line, out, plain, print_json, shown
 from treadle.main.watching import until_over
 from treadle.main.wiring import Platform, running_platform, tune_garbage_collector
@@ -103,15 +103,6 @@ def start_run(agent: AgentFile, inputs: dict[str, Any], terms: Terms) -> int:
 def run_and_tell(begin: Begin, terms: Terms) -> int:
     """Start a run, watch it, tell how it went; returns the exit code."""
     return run_async(_run_and_tell(begin, terms))
-
-
-def run_async(work: Any) -> Any:
-    """Run a coroutine on the fastest loop that there is."""
-    if sys.platform == "win32":
-        return asyncio.run(work)
-    import uvloop  # noqa: PLC0415 (not on Windows)
-
-    return uvloop.run(work)
 
 
 async def _run_and_tell(begin: Begin, terms: Terms) -> int:

@@ -1,11 +1,12 @@
 """The settings and logs of one command, and a platform to look at."""
 
+import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from treadle.base.config import Settings, load_settings
@@ -17,6 +18,8 @@ from treadle.base.paths import ensure_folder
 if TYPE_CHECKING:
     from treadle.engine.store import ExecutionRow
     from treadle.main.wiring import Platform
+
+T = TypeVar("T")
 
 _LARGEST_LOG = 5_000_000
 _LOOKED_AT = 200
@@ -31,7 +34,7 @@ def settings_of_person() -> Settings:
     """The settings, with logs in the data folder: the terminal is for what the person asked for."""
     settings = load_settings()
     file = log_file(settings)
-    ensure_folder(settings.home, 0o711 if _is_root() else 0o700)
+    ensure_folder(settings.home, home_mode())
     ensure_folder(file.parent)
     if file.exists() and file.stat().st_size > _LARGEST_LOG:
         file.replace(file.with_suffix(".log.1"))
@@ -40,8 +43,18 @@ def settings_of_person() -> Settings:
     return settings
 
 
-def _is_root() -> bool:
-    return sys.platform != "win32" and os.geteuid() == 0
+def home_mode() -> int:
+    """The mode of a new data folder: as root, PostgreSQL's own user must be able to pass through it."""
+    return 0o711 if sys.platform != "win32" and os.geteuid() == 0 else 0o700
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the fastest loop that there is."""
+    if sys.platform == "win32":
+        return asyncio.run(work)
+    import uvloop  # noqa: PLC0415 (not on Windows)
+
+    return uvloop.run(work)
 
 
 @contextlib.asynccontextmanager

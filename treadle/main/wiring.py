@@ -93,7 +93,7 @@ async def _assemble(
         registry=registry,
         clock=SystemClock(),
         doors=doors,
-        credentials=CredentialsSource(Keyring(known_setups(), os.environ, settings.home), keyless()),
+        credentials=credentials_source(settings),
         agents=graphs,
         blobs=blobs,
         limits=_limits(settings),
@@ -104,6 +104,11 @@ async def _assemble(
         stack.push_async_callback(worker.close)
     executions = Executions(store, graphs, registry, blobs, worker if works else None, settings.timezone)
     return Platform(settings, urls, registry, graphs, executions, store, worker, doors, sql)
+
+
+def credentials_source(settings: Settings) -> CredentialsSource:
+    """The credentials of this install."""
+    return CredentialsSource(Keyring(known_setups(), os.environ, settings.home), keyless())
 
 
 def _limits(settings: Settings) -> Limits:

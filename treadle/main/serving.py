@@ -1,0 +1,175 @@
+"""``treadle up``: database, worker and HTTP server in one process, on one event loop."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from treadle.base.config import Settings, load_settings
+from treadle.base.errors import TreadleError
+from treadle.base.logging import configure_logging, mask_secret
+from treadle.base.migrations import release
+from treadle.base.paths import ensure_folder
+from treadle.main.instance import check_port, start_token, the_only_server
+from treadle.main.sessions import home_mode, run_async
+from treadle.main.terminal import err, out
+
+_CLOSE_SECONDS = 5.0
+_log = logging.getLogger(__name__)
+
+
+def serve(host: str | None, port: int | None) -> None:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Raises:
+        TreadleError: the server cannot start; in one sentence with what to do.
+    """
+    begun = time.monotonic()
+    settings = load_settings(**{name: value for name, value in (("host", host), ("port", port)) if value is not None})
+    ensure_folder(settings.home, home_mode())
+    configure_logging(settings)
+    token = start_token(settings.home)
+    mask_secret(token)
+    url = settings.public_url or f"http://{_shown_host(settings.host)}:{settings.port}"
+    with the_only_server(settings.home, url):
+        check_port(settings.host, settings.port)
+        with _early_database(settings):
+            run_async(_serve(settings, token, url, begun))
+
+
+@contextlib.contextmanager
+def _early_database(settings: Settings) -> Iterator[None]:
+    """Start the embedded PostgreSQL while Python still loads the rest, which takes about as long.
+
+    What goes wrong is told by the proper start, which comes next and attaches to this server.
+    """
+    if not settings.embedded_database:
+        yield
+        return
+    from treadle.base.postgres import EmbeddedPostgres  # noqa: PLC0415 (needs Unix)
+
+    server = EmbeddedPostgres(settings.home)
+
+    def start() -> None:
+        with contextlib.suppress(TreadleError, OSError):
+            server.start()
+
+    thread = threading.Thread(target=start, name="early-postgres")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+        server.stop()
+
+
+async def _serve(settings: Settings, token: str, url: str, begun: float) -> None:
+    from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415 (while the database starts)
+    from granian.server.embed import Server  # noqa: PLC0415
+
+    from treadle.main.wiring import credentials_source, running_platform, tune_garbage_collector  # noqa: PLC0415
+    from treadle.web.app import make_app  # noqa: PLC0415
+    from treadle.web.site import Site  # noqa: PLC0415
+
+    stopped = _stop_signal()
+    async with running_platform(settings) as platform:
+        site = Site(
+            graphs=platform.graphs,
+            executions=platform.executions,
+            registry=platform.registry,
+            worker=platform.worker,
+            credentials=credentials_source(settings),
+            token=token,
+            version=release(),
+        )
+        app = make_app(site, names=_names(settings), origins=[settings.public_url] if settings.public_url else [])
+        server = Server(
+            app,
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.auto,
+            websockets=True,
+            log_enabled=False,
+        )
+        serving = asyncio.create_task(server.serve(), name="http-server")
+        try:
+            await _until_answering(settings, serving)
+            tune_garbage_collector()
+            _greet(settings, url, token, time.monotonic() - begun)
+            await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            _log.info("Stopping; what runs goes on at the next start")
+        finally:
+            server.stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(serving, _CLOSE_SECONDS)
+
+
+async def _until_answering(settings: Settings, serving: "asyncio.Task[None]") -> None:
+    """Wait until the server takes connections."""
+    while not serving.done():
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(_reachable(settings.host), settings.port)
+            writer.close()
+            return
+        await asyncio.sleep(0.005)
+    await serving
+
+
+def _stop_signal() -> "asyncio.Future[None]":
+    """Done at the first Ctrl-C or SIGTERM."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[None] = loop.create_future()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, lambda: stopped.done() or stopped.set_result(None))
+    return stopped
+
+
+def _names(settings: Settings) -> list[str]:
+    """Host names under which people may reach the server."""
+    return [settings.host, urlsplit(settings.public_url).hostname or ""]
+
+
+def _reachable(host: str) -> str:
+    """An address of this machine at which a server that listens on ``host`` answers."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+
+
+def _shown_host(host: str) -> str:
+    reachable = _reachable(host)
+    return f"[{reachable}]" if ":" in reachable else reachable
+
+
+def _greet(settings: Settings, url: str, token: str, seconds: float) -> None:
+    console = out()
+    console.print(f"Treadle {release()} is running at {url} (started in {seconds:.1f} s)", style="bold green")
+    console.print(f"  Token    {token}")
+    console.print(f"           (also in {settings.home / 'token'})", style="dim")
+    console.print(f"  API      {url}/docs")
+    console.print(f"  Data     {settings.home}")
+    console.print("Ctrl-C stops it; what runs goes on at the next start.", style="dim")
+    if settings.host not in ("127.0.0.1", "localhost", "::1") and not settings.public_url:
+        err().print("It can be reached from other machines: whoever has the token can use it.", style="yellow")
+
+
+def work() -> None:
+    """``treadle executor``: one more worker on the same database, until Ctrl-C or SIGTERM."""
+    settings = load_settings()
+    ensure_folder(settings.home, home_mode())
+    configure_logging(settings)
+    run_async(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    from treadle.main.wiring import running_platform, tune_garbage_collector  # noqa: PLC0415
+
+    stopped = _stop_signal()
+    async with running_platform(settings) as platform:
+        tune_garbage_collector()
+        out().print(f"Worker {platform.worker.id} runs what is queued. Ctrl-C stops it and gives back what it runs.")
+        await stopped
+    out().print("Stopped.")
