@@ -46,6 +46,8 @@ def make_context(root: "Root", run: Run, firing: Firing, spec: NodeSpec) -> Cont
         emitted=firing.emitted,
         decision=None if decision is None else _decision(decision),
         resume=firing.payload,
+        notes=list(firing.notes),
+        on_note=partial(root.note, run, firing),
         on_progress=partial(services.doors.progress, run.id, spec.node.id, firing.number),
         sleep=asyncio.sleep,
     )

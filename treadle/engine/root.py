@@ -142,6 +142,13 @@ class Root:
         self.wake(run)
         return firing.number
 
+    def note(self, run: Run, firing: Firing, value: Any) -> None:
+        """A running firing notes something for its later attempts; durable before anything that it does after."""
+        if self.over or run.closed:
+            return
+        self.record(run, ("note", firing.number, self.large.recorded_value(value, self.batch())))
+        run.machine.noted(firing.number, value)
+
     def await_inside(self) -> None:
         """A running firing only waits for a sub-agent or a tool from now on."""
         self.awaiting += 1

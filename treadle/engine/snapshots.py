@@ -83,6 +83,7 @@ def _with_references(state: dict[str, Any], large: "LargeValues", batch: "Batch"
     state["results"] = [[number, pairs(result)] for number, result in state["results"]]
     for firing in state["firings"]:
         firing.update(values=dict(pairs(firing["values"].items())), held=pairs(firing["held"]))
+        firing.update(notes=[kept(note) for note in firing["notes"]])
         firing.update(payload=kept(firing["payload"]), decision=kept(firing["decision"]))
     for node in state["nodes"]:
         node["queues"] = {pin: caused(queue) for pin, queue in node["queues"].items()}

@@ -32,6 +32,7 @@ class Firing:
         "emitted",
         "held",
         "node",
+        "notes",
         "number",
         "payload",
         "phase",
@@ -60,5 +61,7 @@ class Firing:
         self.due: int | None = None
         """When a retry or a timer is due, in milliseconds since 1970."""
         self.payload: Any = None
+        self.notes: list[Any] = []
+        """What the firing noted for its later attempts."""
         self.caller: tuple[int, int] | None = None
         """(firing, slot) of the firing that called this one as a tool."""

@@ -45,7 +45,7 @@ class Machine:
     """One execution, folded from its events.
 
     The shell takes startable firings from ``ready``, runs them, and reports what happened through the event methods
-    (``started``, ``emitted``, ``ended``, ``retrying``, ``suspended``, ``resumed``, ``stopped``).
+    (``started``, ``emitted``, ``noted``, ``ended``, ``retrying``, ``suspended``, ``resumed``, ``stopped``).
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -133,11 +133,16 @@ class Machine:
             firing.held.append((pin, value))
         self._settle()
 
+    def noted(self, number: int, value: Any) -> None:
+        """A firing noted something for its later attempts; it is forgotten when the firing is over."""
+        self.firings[number].notes.append(value)
+
     def ended(self, number: int, outputs: Sequence[Emission], error: str | None) -> None:
         """A firing is over: these are the outputs that it has not sent yet, and why it failed, if it did."""
         firing = self.firings[number]
         state = self.nodes[firing.node]
         firing.phase = Phase.ENDED
+        firing.notes = []
         self.busy -= 1
         plan = state.plan
         if error is not None and plan.policy.on_error == "fallback":

@@ -7,6 +7,7 @@ A record is a JSON array whose first member is its kind. Record *n* of an execut
 | begin | time, {node: inputs}, keeping, details | the run starts |
 | start | firing, attempt, time, inputs | an attempt that may touch the outside begins |
 | out | firing, pin, value | a streaming firing sent a value |
+| note | firing, value | a firing notes something for its later attempts |
 | end | firing, outputs, error, time, microseconds, extra | a firing is over |
 | retry | firing, attempt, error, time, due | an attempt failed and will be repeated |
 | wait | firing, kind, payload, time, due | a firing waits for a person, a time or an event |
@@ -153,6 +154,7 @@ _EVENTS: Mapping[str, Callable[[Machine, Record], None]] = {
     "begin": _apply_begin,
     "start": lambda machine, record: machine.started(record[1], record[2]),
     "out": lambda machine, record: machine.emitted(record[1], record[2], record[3]),
+    "note": lambda machine, record: machine.noted(record[1], record[2]),
     "end": _apply_end,
     "retry": lambda machine, record: machine.retrying(record[1], record[2], record[5]),
     "wait": lambda machine, record: machine.suspended(record[1], record[2], record[3], record[5]),

@@ -78,6 +78,7 @@ def _dump_firing(firing: Firing) -> dict[str, Any]:
         "decision": firing.decision,
         "due": firing.due,
         "payload": firing.payload,
+        "notes": firing.notes,
         "caller": firing.caller,
     }
 
@@ -86,7 +87,7 @@ def _load_firing(data: dict[str, Any]) -> Firing:
     firing = Firing(data["number"], data["node"], data["values"], tuple(map(_cause, data["causes"])))
     firing.phase = Phase(data["phase"])
     firing.held = [(pin, value) for pin, value in data["held"]]
-    for name in ("attempt", "begun", "emitted", "sent", "decision", "due", "payload"):
+    for name in ("attempt", "begun", "emitted", "sent", "decision", "due", "payload", "notes"):
         setattr(firing, name, data[name])
     firing.caller = (data["caller"][0], data["caller"][1]) if data["caller"] else None
     return firing

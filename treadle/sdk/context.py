@@ -208,6 +208,10 @@ class Context:
     """Set when the firing runs again after a review or a wait."""
     resume: Any = None
     """What ``Suspend.payload`` held when the firing suspended; set together with ``decision``."""
+    notes: list[Any] = field(default_factory=list)
+    """What this firing has noted, earlier attempts included."""
+    on_note: Callable[[Any], None] = lambda value: None
+    """Records a note."""
     usage: Usage = field(default_factory=Usage)
     on_progress: Callable[[str], None] = lambda text: None
     """Shows text live (token deltas); neither numbered nor recorded."""
@@ -226,6 +230,14 @@ class Context:
         if self.auto_approve:
             return Decision(data=payload)
         raise Suspend("review", {"data": payload, "message": message, "editable": editable})
+
+    def note(self, value: Any) -> None:
+        """Keep a JSON-like value for later attempts of this firing, in ``notes``.
+
+        It is recorded before whatever the block does next: its outputs, tool calls and sub-agents.
+        """
+        self.notes.append(value)
+        self.on_note(value)
 
     def wait_until(self, moment: datetime, payload: Any = None) -> None:
         """Wait durably, holding no worker. On the second run of the firing it returns at once."""

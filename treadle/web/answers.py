@@ -28,6 +28,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "begin": ("time_ms", "inputs", "keeping", "details"),
     "start": ("firing", "attempt", "time_ms", "inputs"),
     "out": ("firing", "pin", "value"),
+    "note": ("firing", "value"),
     "end": ("firing", "outputs", "error", "time_ms", "microseconds", "extra"),
     "retry": ("firing", "attempt", "error", "time_ms", "due_ms"),
     "wait": ("firing", "kind", "payload", "time_ms", "due_ms"),

@@ -14,7 +14,7 @@ from treadle.blocks.ai.decision import decide
 from treadle.sdk.block import Emission
 from treadle.sdk.context import Context, Tool
 from treadle.sdk.errors import BlockError, InputRefused, RetryLater
-from treadle.sdk.testing import MemoryStorage, ScriptedTools, attempt, run_block
+from treadle.sdk.testing import ScriptedTools, attempt, run_block
 
 ADD = Tool(
     NodeId("node-add"),
@@ -235,26 +235,18 @@ async def test_a_page_cannot_make_the_model_use_more_than_its_tools(server: Prov
 
 async def test_a_crash_repeats_neither_questions_nor_outputs(server: ProviderServer) -> None:
     server.will(Say(calls=[CALL]), Fail(429, {"error": {"message": "slow"}}, {"retry-after": "900"}))
-    storage = MemoryStorage()
     inputs = {"model": "gpt-4o-mini", "prompt": "2+3?", "agent_mode_max_iterations": 5}
-    first = await attempt(decide, inputs, context(server, "openai", tools=tools(), storage=storage))
+    before = context(server, "openai", tools=tools())
+    first = await attempt(decide, inputs, before)
     assert isinstance(first.error, RetryLater)
     assert [name for name, _ in first.outputs] == ["conversations"]
 
     server.will(Say("5"))
-    ctx = context(server, "openai", tools=tools(), storage=storage, attempt=2, emitted=1)
+    ctx = context(server, "openai", tools=tools(), notes=before.notes, attempt=2, emitted=1)
     second = await attempt(decide, inputs, ctx)
     assert [name for name, _ in second.outputs] == ["finished", "conversations"]
     assert len(server.seen) == 3  # the first turn was not asked again
     assert called(ctx) == [("add", {"a": 2, "b": 3})]  # same slot: the engine gives the recorded result
-    assert set(storage.data.values()) == {None}
-
-
-async def test_another_firing_starts_afresh(server: ProviderServer) -> None:
-    storage = MemoryStorage({"ai-turn#other:1#0": {"text": "old", "calls": [], "stop": "end"}})
-    server.will(Say("new"))
-    outputs = await run(context(server, "openai", tools=tools(), storage=storage))
-    assert outputs[0] == ("finished", "new")
 
 
 async def test_a_long_conversation_is_shortened_to_fit(server: ProviderServer) -> None:

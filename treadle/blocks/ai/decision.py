@@ -121,8 +121,8 @@ async def decide(inputs: DecisionInput, ctx: Context) -> Stream:
     Deciding once, it sends the arguments to the chosen node; that node's output and the conversation are led back to
     the pins last_tool_output and conversation_history. In a loop it runs the nodes itself and reads what they give.
 
-    After a crash the loop goes on where it was: answers of the model are kept in storage before they are acted on, and
-    the numbers of the tool calls stay the same, so that the engine gives the results that it has already recorded.
+    After a crash the loop goes on where it was: answers of the model are noted before they are acted on, and the
+    numbers of the tool calls stay the same, so that the engine gives the results that it has already recorded.
     """
     decider = Decider(inputs, ctx, await _conversation(inputs, ctx))
     run = decider.once() if inputs.agent_mode_max_iterations == 0 else decider.loop()
@@ -131,7 +131,6 @@ async def decide(inputs: DecisionInput, ctx: Context) -> Stream:
         sent += 1
         if sent > ctx.emitted:
             yield emission
-    await decider.turns.forget()
 
 
 @dataclass(slots=True)
@@ -150,7 +149,7 @@ class Decider:
     """One firing of the block."""
 
     def __init__(self, inputs: DecisionInput, ctx: Context, messages: list[Message]) -> None:
-        self.turns = Turns(ctx)
+        self._turns = Turns(ctx)
         self._inputs = inputs
         self._ctx = ctx
         self._messages = messages
@@ -217,7 +216,7 @@ class Decider:
             max_tokens=inputs.max_tokens,
             host=inputs.ollama_host,
         )
-        reply = await self.turns.ask(request)
+        reply = await self._turns.ask(request)
         # Providers that cannot be asked for one call at most may give more.
         return reply if inputs.multiple_tool_calls else replace(reply, calls=reply.calls[:1])
 

@@ -10,7 +10,7 @@ from treadle.sdk.models.service import complete
 class Turns:
     """Asks a model turn by turn. An answer that an earlier attempt of this firing got is given again, unasked.
 
-    Each answer is stored before it is acted on. So the turns of a firing are the same in every attempt, and with them
+    Each answer is noted before it is acted on. So the turns of a firing are the same in every attempt, and with them
     the numbers of its tool calls and its outputs, on which the engine's own records rest.
     """
 
@@ -20,22 +20,12 @@ class Turns:
 
     async def ask(self, request: ModelRequest) -> ModelReply:
         """The answer of the next turn."""
-        key = self._key(self._taken)
-        self._taken += 1
-        kept = await self._ctx.storage.get(key)
-        if isinstance(kept, dict):
-            return _restored(kept)
+        turn, self._taken = self._taken, self._taken + 1
+        if turn < len(self._ctx.notes):
+            return _restored(self._ctx.notes[turn])
         reply = await complete(request, self._ctx)
-        await self._ctx.storage.set(key, _kept(reply))
+        self._ctx.note(_kept(reply))
         return reply
-
-    async def forget(self) -> None:
-        """Empty what was stored, once nothing is left to be done with it."""
-        for turn in range(self._taken):
-            await self._ctx.storage.set(self._key(turn), None)
-
-    def _key(self, turn: int) -> str:
-        return f"ai-turn#{self._ctx.idempotency_key}#{turn}"
 
 
 def _kept(reply: ModelReply) -> dict[str, Any]:
