@@ -115,7 +115,7 @@ class WaitOver(Outputs):
     ),
 )
 async def wait(inputs: Wait, ctx: Context) -> Stream:
-    """Wait for some seconds or until a moment, then pass the data on. The wait outlives restarts and holds no worker."""
+    """Wait for some seconds or until a moment, then pass the data on. It outlives restarts and holds no worker."""
     now = ctx.clock.now()
     moment = _moment(inputs.until, ctx) if inputs.until.strip() else now + timedelta(seconds=inputs.seconds)
     remaining = (moment - now).total_seconds()
