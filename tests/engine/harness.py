@@ -18,7 +18,7 @@ from treadle.base.errors import NotFound
 from treadle.base.ids import LOCAL_WORKSPACE, BlockId, ExecutionId, GraphId, NodeId, WorkspaceId
 from treadle.engine.blobs import LocalBlobs
 from treadle.engine.ports import Limits, Services, Settlement
-from treadle.engine.store import ExecutionRow
+from treadle.engine.store import ExecutionRow, Store
 from treadle.engine.summary import Summary, fold_summary, summary_row
 from treadle.engine.worker import Worker
 from treadle.kernel.graph import Graph, Link, Node, NodePolicy
@@ -315,17 +315,20 @@ class AgentPlans:
 
     def __init__(self) -> None:
         self.plans: dict[str, Plan] = {}
+        self.store: Store | None = None
 
-    async def plan(self, workspace: WorkspaceId, graph: GraphId, version: int | None) -> Plan:
+    async def prepare(
+        self, workspace: WorkspaceId, graph: GraphId, version: int | None, inputs: Mapping[str, Any]
+    ) -> tuple[Plan, dict[int, dict[str, Any]]]:
         if graph not in self.plans:
             raise NotFound(f"There is no agent {graph}.")
-        return self.plans[graph]
+        plan = self.plans[graph]
+        assert self.store is not None
+        await self.store.save_plan(workspace, plan)
+        return plan, {index: dict(inputs) for index, node in enumerate(plan.nodes) if node.kind == "Input"}
 
     async def schemas(self, *_: object) -> tuple[dict[str, Any], dict[str, Any]]:
         return {}, {}
-
-    def bind(self, plan: Plan, inputs: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
-        return {index: dict(inputs) for index, node in enumerate(plan.nodes) if node.kind == "Input"}
 
 
 @dataclass
@@ -354,6 +357,7 @@ class Engine:
     async def start(self, **options: Any) -> Worker:
         worker = Worker(self.urls.engine, self.services(), **options)
         await worker.start()
+        self.agents.store = worker.store
         self.workers.append(worker)
         return worker
 

@@ -222,10 +222,7 @@ class Journal:
                 await self._give_up(owner, f"A large value could not be stored: {failed}")
         rows, broken = _rows(batches)
         held = await self._write(rows, batches)
-        if self.on_committed is not None:
-            for owner, run, first, records in rows.published:
-                if owner.id in held:
-                    self.on_committed(owner, run, first, records)
+        self._publish(rows, held)
         for owner, batch in batches.items():
             if owner in broken:
                 await self._give_up(owner, broken[owner])
@@ -235,6 +232,12 @@ class Journal:
                 if batch.snapshots:
                     await snapshots.save(self._connection, owner, batch)
                 await self._call_back(owner, batch)
+
+    def _publish(self, rows: _Rows, held: set["UUID"]) -> None:
+        if self.on_committed is not None:
+            for owner, run, first, records in rows.published:
+                if owner.id in held:
+                    self.on_committed(owner, run, first, records)
 
     async def _call_back(self, owner: Owner, batch: Batch) -> None:
         try:

@@ -229,6 +229,10 @@ class Store:
             if row["seq"] + offset > after
         ]
 
+    async def has_worker(self) -> bool:
+        """Whether some process runs what is queued."""
+        return bool(await self._pool.fetchval("SELECT true FROM workers WHERE expires_at > clock_timestamp() LIMIT 1"))
+
     async def tell(
         self,
         workspace: WorkspaceId,
