@@ -32,6 +32,7 @@ class Spec:
     kind: str = "Standard"
     work: str = "pure"
     static: bool = False
+    loop: tuple[str, ...] = ()
     constants: Mapping[str, Any] | None = None
     policy: NodePolicy = field(default_factory=NodePolicy)
 
@@ -67,7 +68,7 @@ def plan_of(links: str, **specs: Spec) -> Plan:
 
     def facts(block: BlockId) -> BlockFacts:
         spec = described[block]
-        return BlockFacts(1, spec.work, spec.kind, spec.static)
+        return BlockFacts(1, spec.work, spec.kind, spec.static, spec.loop)
 
     return compile_plan(Graph(GraphId("g"), 1, nodes, pairs, "scripted"), facts)
 

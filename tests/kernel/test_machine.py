@@ -160,6 +160,22 @@ CASES = [
         [("s", {}), ("c", {"in": 2}), ("c", {"in": 1}), ("c", {"in": 0}), ("o", {"value": 0})],
     ),
     Case(
+        "through loop pins a node's own results come back, on all that are linked or on none",
+        "v.out m.prompt\nm.tool t.in\nt.out m.last\nm.talk m.history",
+        {
+            "v": items("p"),
+            "m": lambda inputs: [("talk", ["p"]), ("tool", 1)] if "last" not in inputs else [],
+            "t": relay(),
+        },
+        [
+            ("v", {}),
+            ("m", {"prompt": "p"}),
+            ("t", {"in": 1}),
+            ("m", {"prompt": "p", "history": ["p"], "last": 1}),
+        ],
+        specs={"v": STATIC, "m": Spec(loop=("history", "last"))},
+    ),
+    Case(
         "dynamic names on a source select inside the value; a path that is not there does not fire",
         "s.out_#_a x.in\ns.out_$_1 x.in\ns.out_#_n x.in\ns.out_#_a_$_0 y.in",
         {"s": items({"a": [7, 8], "n": None}, ["p", "q"])},
