@@ -23,7 +23,7 @@ from treadle.main.sessions import run_async, settings_of_person
 from treadle.main.terminal import FAILED, err, one_line, out, plain, print_json, shown
 from treadle.main.watching import until_over
 from treadle.main.wiring import Platform, running_platform, tune_garbage_collector
-from treadle.web.answers import run_report
+from treadle.web.answers import run_report, seconds_of
 
 _STOP_SECONDS = 10.0
 _OUTPUTS_SHOWN = 100
@@ -201,9 +201,8 @@ async def _tell(platform: Platform, row: ExecutionRow) -> None:
         notes.print(_warning(warning), style="yellow")
     for failure in row.failures if row.status is Status.FAILED else []:
         notes.print(f"Failed: node {failure['node']}, firing {failure['firing']}: {one_line(failure['message'], 300)}")
-    seconds = ((row.ended_at or row.created_at) - (row.started_at or row.created_at)).total_seconds()
     style = {Status.COMPLETED: "green", Status.FAILED: "red"}.get(row.status, "yellow")
-    notes.print(f"{row.status} after {row.firings} firings in {max(seconds, 0):.2f} s", style=style)
+    notes.print(f"{row.status} after {row.firings} firings in {seconds_of(row):.2f} s", style=style)
     if row.error and row.status is not Status.FAILED:
         notes.print(plain(row.error))
     if row.status not in FINAL:

@@ -104,7 +104,7 @@ async def _serve(settings: Settings, token: str, url: str, begun: float) -> None
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             _log.info("Stopping; what runs goes on at the next start")
         finally:
-            server.stop()
+            server.stop()  # type: ignore[no-untyped-call]
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(serving, _CLOSE_SECONDS)
 
@@ -124,8 +124,13 @@ def _stop_signal() -> "asyncio.Future[None]":
     """Done at the first Ctrl-C or SIGTERM."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[None] = loop.create_future()
+
+    def stop() -> None:
+        if not stopped.done():
+            stopped.set_result(None)
+
     for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, lambda: stopped.done() or stopped.set_result(None))
+        loop.add_signal_handler(each, stop)
     return stopped
 
 
