@@ -19,10 +19,10 @@ from treadle.main.wiring import Platform, running_platform
 
 
 @contextlib.asynccontextmanager
-async def fresh_platform() -> AsyncIterator[Platform]:
-    """A platform with default settings in an empty data folder, which goes with it."""
+async def fresh_platform(*, works: bool = True) -> AsyncIterator[Platform]:
+    """A platform with default settings in an empty data folder, which goes with it; its worker runs unless told not."""
     with _new_home() as home, pytest.MonkeyPatch.context() as environment:
-        async with running_platform(isolated_settings(home, environment)) as platform:
+        async with running_platform(isolated_settings(home, environment), works=works) as platform:
             yield platform
 
 
