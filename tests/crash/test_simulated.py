@@ -185,7 +185,8 @@ LENGTH = len(never_killed()[0].disk)
 
 def killed(*deaths: int, early: bool) -> tuple[World, Process, list[list[int]]]:
     """A run that dies at these positions, and is then left in peace; with the ends that each death left durable."""
-    world, ends = World(), []
+    world = World()
+    ends: list[list[int]] = []
     for death in deaths:
         try:
             return world, Process(world, death, early=early).run(), ends

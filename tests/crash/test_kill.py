@@ -1,0 +1,158 @@
+"""Workers and the database are killed under load, for real: nothing is lost, nothing ends twice.
+
+By default small. ``TREADLE_CRASH_RUNS=1000 TREADLE_CRASH_KILLS=20`` is the full size.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from tests.crash.worker_process import MIX
+from tests.engine.harness import until
+from treadle.base.config import Settings
+from treadle.base.database import DatabaseUrls, create_pool, running_database
+from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, uuid7
+from treadle.base.migrations import migrate
+from treadle.engine.bell import PostgresBell
+from treadle.engine.store import Store
+from treadle.kernel.records import decode_records
+from treadle.kernel.states import FINAL
+
+RUNS = int(os.environ.get("TREADLE_CRASH_RUNS", "60"))
+KILLS = int(os.environ.get("TREADLE_CRASH_KILLS", "4"))
+SECONDS = 60.0 + RUNS
+CHECKOUT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.timeout(int(2 * SECONDS))
+
+
+@dataclass
+class Load:
+    """Runs that were queued, and the place where they are kept."""
+
+    urls: DatabaseUrls
+    folder: Path
+    pool: asyncpg.Pool
+
+    async def queue(self, count: int) -> None:
+        store = Store(self.pool, PostgresBell(self.pool))
+        for _ in range(count):
+            await store.enqueue(ExecutionId(uuid7()), LOCAL_WORKSPACE, MIX, {})
+
+    async def over(self) -> int:
+        query = "SELECT count(*) FROM executions WHERE parent_id IS NULL AND status = ANY ($1::execution_status[])"
+        return int(await self.pool.fetchval(query, sorted(FINAL)))
+
+    @contextlib.asynccontextmanager
+    async def worker(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        arguments = ("-m", "tests.crash.worker_process", self.urls.engine, str(self.folder))
+        process = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=CHECKOUT)
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def verify(self, runs: int) -> None:
+        """Compare the journal with what the effects wrote down themselves."""
+        assert await self.over() == runs
+        statuses = await self.pool.fetch("SELECT status, count(*) AS n FROM executions GROUP BY 1")
+        assert {row["status"]: row["n"] for row in statuses} == {"COMPLETED": runs * 4}, "lost, failed or doubled runs"
+        ends: Counter[tuple[UUID, int]] = Counter()
+        closes: Counter[UUID] = Counter()
+        starts: Counter[tuple[UUID, int, int]] = Counter()
+        expected = 1
+        last: UUID | None = None
+        for row in await self.pool.fetch("SELECT execution_id, seq, count, body FROM journal ORDER BY 1, 2"):
+            expected = expected if row["execution_id"] == last else 1
+            assert row["seq"] == expected, "a gap in a journal"
+            last, expected = row["execution_id"], row["seq"] + row["count"]
+            for record in decode_records(row["body"]):
+                if record[0] == "end":
+                    ends[last, record[1]] += 1
+                elif record[0] == "start":
+                    starts[last, record[1], record[2]] += 1
+                elif record[0] == "close":
+                    closes[last] += 1
+        assert set(closes.values()) == {1}, "a run ended twice"
+        assert set(ends.values()) == {1}, "a firing ended twice"
+        ran: Counter[tuple[UUID, int, int]] = Counter()
+        for line in (self.folder / "effects.log").read_text().splitlines():
+            execution, firing, attempt, _ = line.split()
+            ran[UUID(execution), int(firing), int(attempt)] += 1
+        assert {key: count for key, count in ran.items() if count > starts[key]} == {}, "an effect ran without a start"
+        effects = {key[:2] for key in ran}
+        assert len(effects) == runs * (3 + 3 + 3 + 1 + 1), "an effect is missing"
+        repeated = sum(ran.values()) - len(ran)
+        print(
+            f"{runs} runs, {sum(ends.values())} firings ended once each; {repeated} of {sum(ran.values())} effects "
+            "began again because their end was not yet durable"
+        )
+
+
+@pytest.fixture
+async def load(settings: Settings, home: Path) -> AsyncIterator[Load]:
+    """A durable server of this test's own, watched over as in production."""
+    async with running_database(settings) as urls:
+        await migrate(urls, settings)
+        pool = await create_pool(urls.engine, max_size=3)
+        yield Load(urls, home, pool)
+        await pool.close()
+
+
+async def test_nothing_is_lost_when_workers_are_killed(load: Load) -> None:
+    await load.queue(RUNS)
+    for number in range(KILLS):
+        async with load.worker() as process:
+            before = await events(load)
+            await until(partial(grown, load, before), SECONDS)
+            await asyncio.sleep(0.05 * (number % 5))
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+    async with load.worker():
+        await until(lambda: all_over(load), SECONDS)
+    await load.verify(RUNS)
+
+
+async def test_nothing_is_lost_when_the_database_is_killed(load: Load, home: Path) -> None:
+    runs = max(20, RUNS // 4)
+    await load.queue(runs)
+    async with load.worker() as process:
+        for _ in range(2):
+            before = await events(load)
+            await until(partial(grown, load, before), SECONDS)
+            os.kill(int((home / "postgres" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+            await until(lambda: answers(load), SECONDS)
+        await until(lambda: all_over(load), SECONDS)
+        assert process.returncode is None, "the worker died with the database"
+    await load.verify(runs)
+
+
+async def events(load: Load) -> int:
+    return int(await load.pool.fetchval("SELECT coalesce(sum(count), 0) FROM journal"))
+
+
+async def grown(load: Load, before: int) -> bool:
+    return await all_over(load) or await events(load) > before + 2 * RUNS
+
+
+async def all_over(load: Load) -> bool:
+    return await load.over() == await load.pool.fetchval("SELECT count(*) FROM executions WHERE parent_id IS NULL")
+
+
+async def answers(load: Load) -> bool:
+    try:
+        return bool(await load.pool.fetchval("SELECT true"))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        return False
