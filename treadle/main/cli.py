@@ -164,10 +164,12 @@ def rerun(
 @command
 def stop(execution: Execution) -> None:
     """Stop a run and its sub-agents."""
-    from treadle.main.control import stop_run  # noqa: PLC0415
+    from treadle.main.control import carry_out, stop_run  # noqa: PLC0415
     from treadle.main.sessions import run_async  # noqa: PLC0415
 
-    run_async(stop_run(execution))
+    left = run_async(stop_run(execution))
+    if left is not None:
+        carry_out(left)
 
 
 @command
@@ -179,11 +181,13 @@ def decide(
     message: Annotated[str, typer.Option(help="What you want to say about it.")] = "",
     always: Annotated[bool, typer.Option("--always", help="Approve this node for the rest of the run.")] = False,
 ) -> None:
-    """Approve or reject what waits for a person."""
+    """Approve or reject what waits for a person. The run goes on: here, when no server is there to do it."""
     from treadle.main import control  # noqa: PLC0415
     from treadle.main.sessions import run_async  # noqa: PLC0415
 
-    run_async(control.decide(execution, firing, approved=approve, data=data, message=message, always=always))
+    left = run_async(control.decide(execution, firing, approved=approve, data=data, message=message, always=always))
+    if left is not None:
+        raise typer.Exit(control.carry_out(left))
 
 
 @command

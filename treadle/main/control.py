@@ -17,18 +17,32 @@ from treadle.main.terminal import err, out, plain
 from treadle.main.wiring import Platform
 
 
-async def stop_run(named: str) -> None:
-    """Stop a run; a worker does it as soon as there is one. Raises ``Conflict`` when it is over."""
+def carry_out(id: ExecutionId) -> int:
+    """Let this process carry a run on until it rests, because no worker does; returns the exit code."""
+
+    async def begin(platform: Platform) -> ExecutionId:
+        return id
+
+    return run_and_tell(begin, Terms())
+
+
+async def stop_run(named: str) -> ExecutionId | None:
+    """Stop a run. Gives its root's id when no worker is there to do it.
+
+    Raises:
+        Conflict: the run is over.
+    """
     async with looking_platform() as platform:
         row = await find_execution(platform, named)
         await platform.executions.stop(LOCAL_WORKSPACE, row.id, reason="stopped with `treadle stop`")
         out().print(f"Stopping {row.id}.")
-        if not await platform.store.has_worker():
-            err().print("No worker runs at present: the next `treadle up` ends it.", style="yellow")
+        return None if await platform.store.has_worker() else row.root_id
 
 
-async def decide(named: str, firing: int, *, approved: bool, data: str | None, message: str, always: bool) -> None:
-    """Decide on a review.
+async def decide(
+    named: str, firing: int, *, approved: bool, data: str | None, message: str, always: bool
+) -> ExecutionId | None:
+    """Decide on a review. Gives the root's id when no worker is there to go on with the run.
 
     Raises:
         BadInput: the data is no JSON.
@@ -42,8 +56,7 @@ async def decide(named: str, firing: int, *, approved: bool, data: str | None, m
             LOCAL_WORKSPACE, row.id, firing, approved=approved, message=message, always=always, **values
         )
         out().print("Approved." if approved else "Rejected.")
-        if not await platform.store.has_worker():
-            err().print("No worker runs at present: the run goes on with the next `treadle up`.", style="yellow")
+        return None if await platform.store.has_worker() else row.root_id
 
 
 async def _check_open(platform: Platform, row: ExecutionRow, firing: int) -> None:

@@ -40,21 +40,26 @@ def _runs_table(rows: list[ExecutionRow], names: dict[str, str]) -> "Table":
 
     table = Table(box=None, pad_edge=False)
     for name in ("run", "status", "agent", "started"):
-        table.add_column(name, no_wrap=name != "agent")
+        table.add_column(name, no_wrap=True, overflow="ellipsis" if name == "agent" else "fold")
     for name in ("took", "firings", "failed"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            str(row.id),
+            short_id(row),
             str(row.status),
             one_line(names.get(row.graph_id, row.graph_id), 32),
-            _moment(row.created_at),
+            f"{row.created_at.astimezone():%m-%d %H:%M:%S}",
             f"{seconds_of(row):.1f} s",
             str(row.firings),
             str(row.failed or ""),
             style=_STYLES.get(row.status, "cyan"),
         )
     return table
+
+
+def short_id(row: ExecutionRow) -> str:
+    """The end of a run's id, which commands take for the whole; its beginning is the time, alike in neighbours."""
+    return row.id.hex[-12:]
 
 
 def _moment(time: datetime) -> str:

@@ -80,9 +80,10 @@ class _Session:
 
     async def on_review(self, row: ExecutionRow) -> bool:
         """Ask the person, one review after the other; False when there is nobody to ask."""
-        if not self.terms.asks:
+        reviews = await self.platform.executions.open_reviews(LOCAL_WORKSPACE, row.id)
+        if reviews and not self.terms.asks:
             return False
-        for review in await self.platform.executions.open_reviews(LOCAL_WORKSPACE, row.id):
+        for review in reviews:  # there are none when all is decided and the run is about to go on
             decision = await asyncio.to_thread(_ask, review)
             if decision is None:
                 return False
