@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.kernel.driver import Driver, Function, Spec, fail, plan_of, relay, send
+from tests.kernel.driver import Driver, Function, Spec, fail, plan_of, relay, reloaded, send, state
 from treadle.kernel.graph import NodePolicy
 
 Trace = list[tuple[str, dict[str, Any]]]
@@ -549,6 +549,17 @@ def test_nothing_starts_after_a_stop() -> None:
     assert driver.machine.stop_reason == "enough"
     assert driver.running == {}
     assert not driver.machine.startable()
+    assert state(reloaded(driver.machine)) == state(driver.machine)
+
+
+def test_what_is_held_for_order_is_in_a_snapshot() -> None:
+    driver = three_at_once()
+    driver.send(3, "out", "3a")
+    driver.finish(4)
+    driver.machine = reloaded(driver.machine)
+    driver.finish(2)
+    driver.end(3)
+    assert [each["in"] for each in driver.of("x")] == [1, "3a", 3]
 
 
 # ---- tools --------------------------------------------------------------------------------------------------
@@ -649,3 +660,14 @@ def test_a_kept_collect_without_arrivals_still_feeds_what_follows() -> None:
     assert driver.trace == [("s", {}), ("x", {"in": []})]
     driver.run()
     assert driver.machine.finished
+
+
+def test_a_collect_waits_for_what_runs_again() -> None:
+    plan = plan_of("s.out c.item\nt.out c.item", c=Spec(kind="Collect"))
+    driver = Driver(plan, {"t": items(2)})
+    driver.feed("begin", 0, {}, True, {})
+    driver.feed("keep", 1, [], [("out", 1)], "", 1)
+    driver.feed("open", [])
+    assert driver.trace == [("t", {})]
+    driver.run()
+    assert driver.of("c") == [{"item": [1, 2]}]

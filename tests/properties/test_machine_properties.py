@@ -32,7 +32,7 @@ def travel(node: str) -> Function:
     def run(inputs: dict[str, Any]) -> Iterable[tuple[str, Any]]:
         hops = max((_hops(value) for value in inputs.values()), default=0)
         label = crc32(f"{node} {sorted(inputs.items())}".encode()) % 1000
-        for copy in range(0 if hops >= HOPS else 1 + label % 2):
+        for copy in range(0 if hops >= HOPS else 1 + label % 2 if inputs else 3):
             yield "x", [hops + 1, f"{label}.{copy}"]
             if label % 5 == 3:
                 yield "y", [hops + 1, f"{label}.{copy}'"]
