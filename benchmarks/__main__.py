@@ -1,4 +1,4 @@
-"""``python -m benchmarks [NAME...] [--quick] [--peers] [--list]``."""
+"""``python -m benchmarks [NAME...] [--quick] [--peers]``."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.machine import this_machine
+from benchmarks.peers.measure import measure_peers, remember, remembered
 from benchmarks.runner import bench_folder, run_workload
 from benchmarks.table import Report, show, write_json
 from benchmarks.workloads import WORKLOADS
@@ -19,6 +20,9 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Treadle on this machine.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"workloads: {', '.join(WORKLOADS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="smaller and fewer runs: to see that all works")
+    parser.add_argument(
+        "--peers", action="store_true", help="measure Node-RED and n8n here too; installs them with npm"
+    )
     found = parser.parse_args(given)
     unknown = [name for name in found.names if name not in WORKLOADS]
     if unknown:
@@ -39,6 +43,9 @@ def main(given: list[str]) -> int:
             report.others[name] = outcome.others
             if outcome.problem:
                 report.problems[name] = outcome.problem
+        if wanted.peers:
+            remember(measure_peers(folder, wanted.quick, lambda text: progress.print(text, highlight=False)))
+    report.peers_here = remembered()
     report.add_differences()
     show(report, Console())
     write_json(report, LATEST)

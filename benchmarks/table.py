@@ -92,7 +92,7 @@ def cells(measured: Measured, report: Report) -> list[str]:
     """One row of the table."""
     row = ROWS[measured.name]
     target = row.target_on(report.fsync_ms)
-    peers = dict(report.peers_here.get(measured.name) or row.peers)
+    peers = {**row.peers, **report.peers_here.get(measured.name, {})}
     return [
         row.title + (f" ({measured.note})" if measured.note else ""),
         number(measured.median),
@@ -136,7 +136,8 @@ def _notes(report: Report) -> list[str]:
         lines.append(f"Other work ran meanwhile, in cores (rows could be better): {', '.join(disturbed)}.")
     lines.append("; ".join(f"{name}: {note}" for name, note in PEER_NOTES.items()) + ".")
     if report.peers_here:
-        lines.append("Peers were measured on this machine.")
+        here = sorted({name for figures in report.peers_here.values() for name in figures})
+        lines.append(f"Measured on this machine: {', '.join(here)}; other peers' figures: docs/benchmarks.md.")
     else:
         lines.append("Peers' figures were recorded on a like machine (docs/benchmarks.md); --peers measures them here.")
     return lines

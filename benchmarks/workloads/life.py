@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from benchmarks import agents
 from benchmarks.figures import Measured
+from benchmarks.ports import free_port
 from benchmarks.processes import postgres_processes, pss, with_children
 from benchmarks.session import session, until
 from treadle.base.config import load_settings
@@ -115,7 +115,7 @@ def _empty(home: Path) -> None:
 
 def _start_once(home: Path, idle_seconds: float) -> tuple[float, float]:
     """(seconds to the first answer, megabytes after some idle seconds); the server is stopped again."""
-    port = _free_port()
+    port = free_port()
     began = time.perf_counter()
     with (home / "up.log").open("ab") as log:
         process = subprocess.Popen(
@@ -140,12 +140,6 @@ def _start_once(home: Path, idle_seconds: float) -> tuple[float, float]:
 
 def _environment(home: Path, port: int) -> dict[str, str]:
     return {**os.environ, "TREADLE_HOME": str(home), "TREADLE_PORT": str(port)}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], home: Path) -> None:

@@ -1,0 +1,1 @@
+"""Other platforms, given the same work on the same machine: ``python -m benchmarks --peers``."""
