@@ -201,8 +201,9 @@ def blocks(calls: Calls) -> list[Block]:
     @block(id="odd_error", name="OddErrorBlock", outputs=Result, work=Work.EFFECT)
     async def odd_error(inputs: Value, ctx: Context) -> Stream:
         """Fails with a message that PostgreSQL does not take."""
-        raise BlockError("nul \0 and half a pair \ud800")
-        yield "value", None
+        if inputs.value is None:
+            raise BlockError("nul \0 and half a pair \ud800")
+        yield "value", inputs.value
 
     @block(id="review", name="AskBlock", outputs=Result, work=Work.EFFECT)
     async def review(inputs: Value, ctx: Context) -> Stream:
@@ -341,7 +342,7 @@ class Engine:
     agents: AgentPlans = field(default_factory=AgentPlans)
     limits: Limits = field(default_factory=Limits)
     workers: list[Worker] = field(default_factory=list)
-    connection: asyncpg.Connection = None
+    connection: asyncpg.Connection = field(init=False)
 
     @property
     def worker(self) -> Worker:
@@ -448,7 +449,7 @@ def facts(id: BlockId) -> BlockFacts:
 
 
 def plan_of(
-    nodes: Mapping[str, str | tuple[str, dict[str, Any]] | tuple[str, dict[str, Any], NodePolicy]],
+    nodes: Mapping[str, Any],
     links: Sequence[str] = (),
     *,
     id: str = "graph",
@@ -500,7 +501,7 @@ def rebuilt(plan: Plan, records: Sequence[Record], row: ExecutionRow) -> dict[st
 
 async def raw_rows(connection: asyncpg.Connection, table: str) -> str:
     """Everything that a table holds, as text."""
-    text = []
+    text: list[str] = []
     for row in await connection.fetch(f"SELECT * FROM {table}"):
         text.extend(bytes(each).decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in row)
     return "\n".join(text)

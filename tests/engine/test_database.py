@@ -106,7 +106,7 @@ async def test_a_bad_record_ends_its_own_run_only(engine: Engine, monkeypatch: p
     assert [row.status for row in rows] == [Status.COMPLETED] * 3 + [Status.FAILED] + [Status.COMPLETED] * 4
     assert "wanted to record" in str(rows[3].error)
     closing = (await engine.records(rows[3]))[-1]
-    assert closing[:2] == ["close", "FAILED"]
+    assert list(closing[:2]) == ["close", "FAILED"]
     assert rows[3].last_seq == len(await engine.records(rows[3]))
 
 

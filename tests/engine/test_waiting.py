@@ -245,9 +245,8 @@ async def test_a_review_in_a_nested_sub_agent_shows_at_the_root(engine: Engine) 
     row = await engine.at_rest(parent)
     assert row.status is Status.REVIEW
     assert engine.worker.roots == {}
-    review = await engine.connection.fetchrow("SELECT execution_id, firing FROM reviews")
-    stray = {"firing": 77, "payload": {}}
-    await engine.worker.store.tell(LOCAL_WORKSPACE, row.id, "decision", "stray", **stray)
+    (review,) = await engine.connection.fetch("SELECT execution_id, firing FROM reviews")
+    await engine.worker.store.tell(LOCAL_WORKSPACE, row.id, "decision", "stray", firing=77)
     await until(lambda: engine.value("SELECT folded_at IS NOT NULL FROM inbox"))
     assert (await engine.finished(row.id, resting=True)).status is Status.REVIEW
     await engine.worker.store.tell(

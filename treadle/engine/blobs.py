@@ -35,7 +35,11 @@ class LocalBlobs:
         return self._folder / str(workspace) / digest[:2] / digest
 
     def _put(self, path: Path, content: bytes) -> None:
-        if path.exists():
+        try:
+            os.utime(path)  # in use again: the sweep of old values must see that
+        except FileNotFoundError:
+            pass
+        else:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{uuid7()}")
