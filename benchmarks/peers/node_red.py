@@ -57,7 +57,7 @@ def flows(slow_port: int) -> Flow:
         found += _tab(f"c{length}", f"/chain/{length}", steps)
     found += _tab("items", "/items", _item_steps())
     request = {
-        "id": "get",
+        "id": "slow-get",
         "type": "http request",
         "method": "GET",
         "ret": "obj",
@@ -67,10 +67,17 @@ def flows(slow_port: int) -> Flow:
 
 
 def _item_steps() -> Flow:
-    split = {"id": "split", "type": "split", "arraySplt": 1, "arraySpltType": "len", "splt": "\\n", "spltType": "str"}
-    adds = [_function(f"add{i}", "msg.payload = msg.payload + 1; return msg;") for i in range(3)]
-    take = _function("take", "msg.payload = msg.payload.items; return msg;")
-    return [take, split, *adds, {"id": "join", "type": "join", "mode": "auto"}]
+    split = {
+        "id": "items-split",
+        "type": "split",
+        "arraySplt": 1,
+        "arraySpltType": "len",
+        "splt": "\\n",
+        "spltType": "str",
+    }
+    adds = [_function(f"items-add-{i}", "msg.payload = msg.payload + 1; return msg;") for i in range(3)]
+    take = _function("items-take", "msg.payload = msg.payload.items; return msg;")
+    return [take, split, *adds, {"id": "items-join", "type": "join", "mode": "auto"}]
 
 
 def _function(name: str, code: str) -> dict[str, Any]:
@@ -78,7 +85,10 @@ def _function(name: str, code: str) -> dict[str, Any]:
 
 
 def _tab(name: str, path: str, steps: Flow) -> Flow:
-    """A tab with an address, the steps one after the other, and the answer."""
+    """A tab with an address, the steps one after the other, and the answer.
+
+    An id may not be the value of anything else: Node-RED would take it for a reference.
+    """
     first = {"id": f"{name}-in", "type": "http in", "url": path, "method": "post"}
     line = [first, *steps, {"id": f"{name}-out", "type": "http response"}]
     wires = [[[after["id"]]] for after in line[1:]] + [[]]
