@@ -20,6 +20,8 @@ class _Old:
     node: int
     causes: tuple[Cause, ...]
     outputs: list[tuple[str, Any]] = field(default_factory=list)
+    streamed: int = 0
+    """How many of the outputs went out while it ran; a failure takes nothing of these back."""
     error: str = ""
     ended: bool = False
     touched: bool = False
@@ -108,6 +110,7 @@ def _note(machine: Machine, firings: dict[int, _Old], record: Record) -> None:
     old.touched = True
     if record[0] == "out":
         old.outputs.append((record[2], record[3]))
+        old.streamed += 1
     elif record[0] == "end":
         old.outputs.extend((pin, value) for pin, value in record[2])
         old.error, old.ended = record[3], True
@@ -154,6 +157,6 @@ def _keep(
         outputs, error = each.outputs, each.error
         policy = plan.nodes[each.node].policy
         if error and policy.on_error == "fallback":
-            outputs, error = [*outputs, *policy.fallback], ""
+            outputs, error = [*outputs[: each.streamed], *policy.fallback], ""
         kept.append(("keep", positions[each.node], causes, outputs, error, number))
     return kept, numbers

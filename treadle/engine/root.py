@@ -247,10 +247,14 @@ class Root:
             return ""
         if spec.node.policy.on_restart == "fail":
             return "Its worker died while it ran, and the node says not to run again after that."
-        block = spec.block
-        if firing.emitted and block is not None and block.work is Work.EFFECT and not block.resumable:
+        if self._would_repeat(firing, spec):
             return f"Its worker died after it had sent {firing.emitted} values; the block cannot go on from there."
         return ""
+
+    def _would_repeat(self, firing: Firing, spec: NodeSpec) -> bool:
+        """Whether running the firing again would do again what it did outside before the values it has sent."""
+        block = spec.block
+        return bool(firing.emitted and block is not None and block.work is Work.EFFECT and not block.resumable)
 
     def _record_start(self, run: Run, firing: Firing, spec: NodeSpec, inputs: dict[str, Any], held: int) -> None:
         batch = self.batch()
@@ -315,6 +319,9 @@ class Root:
         extra: dict[str, Any] | None = None,
     ) -> None:
         self.active -= 1
+        if outcome.suspended is not None and self._would_repeat(firing, spec):
+            outcome.suspended = None
+            outcome.error = f"It wants to wait after it has sent {firing.emitted} values, and cannot go on from there."
         if outcome.suspended is not None:
             self._suspend(run, firing, spec, outcome)
         elif outcome.error and self._may_retry(firing, spec, outcome):

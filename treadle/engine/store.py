@@ -1,5 +1,6 @@
 """The engine's queries: executions are queued, read and told things here; the journal writes the rest."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -193,7 +194,13 @@ class Store:
             " ORDER BY id",
             list(roots),
         )
-        return [execution_row(row) for row in rows]
+        below: dict[ExecutionId | None, list[ExecutionRow]] = defaultdict(list)
+        for row in rows:
+            below[row["parent_id"]].append(execution_row(row))
+        ordered = below[None]  # ids alone do not tell: a parent and its child may be made in the same millisecond
+        for each in ordered:
+            ordered.extend(below[each.id])
+        return ordered
 
     async def open_reviews(
         self, workspace: WorkspaceId, *, root: ExecutionId | None = None, limit: int = 200
