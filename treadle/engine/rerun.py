@@ -98,7 +98,7 @@ def _history(plan: Plan, records: Iterable[Record]) -> tuple[Machine, dict[int, 
             number = machine.count
             causes = tuple((cause[0], cause[1]) for cause in record[2])
             outputs = [(pin, value) for pin, value in record[3]]
-            firings[number] = _Old(number, record[1], causes, outputs, record[4] or "", ended=True, touched=True)
+            firings[number] = _Old(number, record[1], causes, outputs, error=record[4] or "", ended=True, touched=True)
     for each in machine.firings.values():
         firings.setdefault(each.number, _Old(each.number, each.node, each.causes))
     return machine, dict(sorted(firings.items()))
