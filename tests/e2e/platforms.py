@@ -21,14 +21,14 @@ from treadle.main.wiring import Platform, running_platform
 @contextlib.asynccontextmanager
 async def fresh_platform(*, works: bool = True) -> AsyncIterator[Platform]:
     """A platform with default settings in an empty data folder, which goes with it; its worker runs unless told not."""
-    with _new_home() as home, pytest.MonkeyPatch.context() as environment:
+    with new_home() as home, pytest.MonkeyPatch.context() as environment:
         async with running_platform(isolated_settings(home, environment), works=works) as platform:
             yield platform
 
 
 @contextlib.contextmanager
-def _new_home() -> Iterator[Path]:
-    """Not below pytest's own folder: as root PostgreSQL's user could not enter that."""
+def new_home() -> Iterator[Path]:
+    """An empty data folder. Not below pytest's own: as root PostgreSQL's user could not enter that."""
     home = Path(tempfile.mkdtemp(prefix="treadle-"))
     home.chmod(0o711 if os.geteuid() == 0 else 0o700)
     yield home
