@@ -458,7 +458,7 @@ def plan_of(
     """A plan from ``{"node": "block"}`` or ``{"node": ("block", constants, policy)}`` and ``"node.pin > node.pin"``."""
     made = []
     for name, given in nodes.items():
-        parts = (given,) if isinstance(given, str) else given
+        parts: tuple[Any, ...] = (given,) if isinstance(given, str) else given
         constants = parts[1] if len(parts) > 1 else {}
         policy = parts[2] if len(parts) > 2 else NodePolicy()
         made.append(Node(NodeId(name), BlockId(parts[0]), constants, policy))

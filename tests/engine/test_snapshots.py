@@ -11,7 +11,7 @@ from treadle.base.ids import LOCAL_WORKSPACE
 from treadle.engine import snapshots
 from treadle.engine.summary import Summary, fold_summary
 from treadle.kernel.machine import Machine
-from treadle.kernel.records import apply, decode_records
+from treadle.kernel.records import apply, decode_records, encode_records
 from treadle.kernel.snapshot import dump
 from treadle.kernel.states import Status
 
@@ -57,7 +57,7 @@ async def test_a_snapshot_is_what_its_records_lead_to(engine: Engine) -> None:
         if seq <= row["seq"]:
             fold_summary(summary, machine, record)
             apply(machine, record)
-    again = decode_records(snapshots.encode_records([("snapshot", dump(machine, summary))]))
+    again = decode_records(encode_records([("snapshot", dump(machine, summary))]))
     assert decode_records(row["body"]) == again
     assert await engine.value("SELECT count(*) FROM snapshots") == 1
 

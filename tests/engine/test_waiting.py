@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -269,6 +270,26 @@ async def test_sub_agents_go_on_in_another_worker_after_a_crash(engine: Engine) 
     assert (row.status, row.outputs) == (Status.COMPLETED, [("o", 1)])
     assert await engine.value("SELECT count(*) FROM executions") == 2
     assert engine.calls.nodes() == ["c0", "c1", "c1", "do"]
+
+
+async def test_a_tree_is_read_parents_first_whatever_the_ids(idle: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids come from clocks, which go back and stand still."""
+    falling = iter(range(1_000_000, 0, -1))
+    await idle.start()
+    with_child(idle, "gated")
+    middle = plan_of({"in": "input", "sub": ("agent", {"graph_id": "child"})}, ["in > sub"], id="middle")
+    idle.agents.plans["middle"] = middle
+    parent = plan_of({"sub": ("agent", {"graph_id": "middle", "value": 1})})
+    with monkeypatch.context() as patched:
+        patched.setattr("treadle.engine.doors.uuid7", lambda: UUID(int=next(falling)))
+        id = await idle.worker.submit(LOCAL_WORKSPACE, parent, {})
+        await until(lambda: idle.calls.running["c0"])
+    tree = await idle.worker.store.tree([id])
+    assert [row.graph_id for row in tree] == ["graph", "middle", "child"]
+    await idle.crash()
+    idle.calls.gate.set()
+    await idle.start()
+    assert (await idle.finished(id)).status is Status.COMPLETED
 
 
 async def test_many_sub_agents_hold_no_slots_that_they_need_themselves(idle: Engine) -> None:
