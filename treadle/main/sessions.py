@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 from uuid import UUID
 
 from treadle.base.config import Settings, load_settings
@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 _LARGEST_LOG = 5_000_000
 _LOOKED_AT = 200
+_streams: dict[Path, TextIO] = {}
 
 
 def log_file(settings: Settings) -> Path:
@@ -36,11 +37,17 @@ def settings_of_person() -> Settings:
     file = log_file(settings)
     ensure_folder(settings.home, home_mode())
     ensure_folder(file.parent)
-    if file.exists() and file.stat().st_size > _LARGEST_LOG:
+    if file not in _streams and file.exists() and file.stat().st_size > _LARGEST_LOG:
         file.replace(file.with_suffix(".log.1"))
-    # Open for as long as the process lives; every record is flushed.
-    configure_logging(settings, file.open("a", encoding="utf-8"))
+    configure_logging(settings, _stream(file))
     return settings
+
+
+def _stream(file: Path) -> TextIO:
+    """The open log, once per process; every record is flushed."""
+    if file not in _streams:
+        _streams[file] = file.open("a", encoding="utf-8")
+    return _streams[file]
 
 
 def home_mode() -> int:

@@ -1,0 +1,183 @@
+"""``treadle up``, ``down`` and ``executor`` as real processes."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.main.installs import GREETING, OUTPUT, TIMER, agent, written
+
+ROOT = Path(__file__).resolve().parents[2]
+_SECONDS = 60.0
+SOON = agent(
+    {"timer": (TIMER, {"input_message": "late", "seconds": 4}), "out": (OUTPUT, {"name": "message"})},
+    [("timer", "output_message", "out", "value")],
+    name="soon",
+)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TREADLE_", "DATABASE_", "LOG_"))}
+    return {**kept, "TREADLE_HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+@dataclass(slots=True)
+class Server:
+    """A started ``treadle up``."""
+
+    process: "subprocess.Popen[str]"
+    home: Path
+    port: int
+
+    @property
+    def token(self) -> str:
+        return (self.home / "token").read_text().strip()
+
+    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        return httpx.request(
+            method, f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=_SECONDS, trust_env=False, **options
+        )
+
+    def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
+        return self.process.wait(_SECONDS)
+
+
+@contextlib.contextmanager
+def started(home: Path, *arguments: str) -> Iterator[Server]:
+    """``treadle up``, once it answers."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with (home / "up.log").open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "treadle.main.cli", "up", "--port", str(port), *arguments],
+            cwd=home,
+            env=_environment(home),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    server = Server(process, home, port)
+    try:
+        _wait_until_it_answers(server)
+        yield server
+    finally:
+        if process.poll() is None:
+            server.end(signal.SIGTERM)
+
+
+def _wait_until_it_answers(server: Server) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline and server.process.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(f"http://127.0.0.1:{server.port}/health", trust_env=False).raise_for_status()
+            return
+        time.sleep(0.05)
+    pytest.fail((server.home / "up.log").read_text())
+
+
+def _treadle(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "treadle.main.cli", *arguments]
+    return subprocess.run(
+        command, cwd=home, env=_environment(home), capture_output=True, text=True, check=False, timeout=_SECONDS
+    )
+
+
+def _execute(server: Server, document: dict[str, Any], inputs: dict[str, Any], wait: int) -> httpx.Response:
+    graph = server.call("POST", "/api/v2/builder/graphs", json=document).json()["id"]
+    path = f"/api/v2/builder/graphs/{graph}/execute?wait={wait}"
+    return server.call("POST", path, json={"input_data": inputs})
+
+
+def test_a_server_starts_runs_agents_refuses_strangers_and_stops(home: Path) -> None:
+    with started(home) as server:
+        assert server.call("GET", "/health").json()["database"] is True
+        answer = _execute(server, GREETING, {"who": "Ann"}, 30)
+        assert answer.status_code == 200
+        assert answer.json()["outputs"] == [{"name": "greeting", "value": "Hello Ann!"}]
+        assert server.call("GET", "/api/v2/executions", headers={"Host": "evil.test"}).status_code == 421
+        assert httpx.get(f"http://127.0.0.1:{server.port}/api/v2/executions", trust_env=False).status_code == 401
+        large = server.call("POST", "/api/v2/builder/graphs", content=_endless())
+        assert large.status_code == 413
+        second = _treadle(home, "up")
+        assert second.returncode == 2
+        assert f"already running at http://127.0.0.1:{server.port}" in second.stderr
+        assert server.end(signal.SIGINT) == 0
+    log = (home / "up.log").read_text()
+    assert "Traceback" not in log
+    assert log.count(server.token) == 1  # shown once, never logged
+    assert not (home / "server.json").exists()
+
+
+def _endless() -> Iterator[bytes]:
+    """A body of 26 MB that does not say how long it is."""
+    for _ in range(26):
+        yield b"[" * 1_000_000
+
+
+def test_what_ran_when_the_server_was_killed_ends_at_the_next_start(home: Path) -> None:
+    with started(home) as server:
+        answer = _execute(server, SOON, {}, 0)
+        assert answer.status_code == 202
+        server.end(signal.SIGKILL)
+    with started(home) as server:
+        path = f"/api/v2/executions/{answer.json()['execution_id']}"
+        deadline = time.monotonic() + _SECONDS
+        while (run := server.call("GET", path).json())["status"] not in ("COMPLETED", "FAILED"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert run["outputs"] == [{"name": "message", "value": "late"}]
+        stopped = _treadle(home, "down")
+        assert (stopped.returncode, stopped.stdout) == (0, "Stopped.\n")
+        assert server.process.wait(_SECONDS) == 0
+    assert _treadle(home, "down").stdout == "Nothing is running with this data folder.\n"
+
+
+def test_an_executor_runs_what_is_queued_and_leaves_on_request(home: Path, tmp_path: Path) -> None:
+    id = json.loads(_treadle(home, "run", written(tmp_path, SOON), "--json", "--timeout", "0.5").stdout)["id"]
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "treadle.main.cli", "executor"],
+        cwd=home,
+        env=_environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert worker.stdout is not None
+    with worker.stdout:
+        assert "runs what is queued" in worker.stdout.readline()
+        assert json.loads(_treadle(home, "show", id, "--json").stdout)["status"] == "TERMINATED"
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(_SECONDS) == 0
+        assert worker.stdout.read() == "Stopped.\n"
+
+
+def test_control_c_stops_a_run_that_a_person_watches(home: Path, tmp_path: Path) -> None:
+    waiting = agent({"t": (TIMER, {"input_message": "late", "hours": 1})})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "treadle.main.cli", "run", written(tmp_path, waiting), "--json"],
+        cwd=home,
+        env=_environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    while "waits until" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=_SECONDS)
+    assert (process.returncode, json.loads(out)["status"]) == (1, "TERMINATED")
+    assert "Traceback" not in err
