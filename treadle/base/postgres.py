@@ -225,12 +225,16 @@ class EmbeddedPostgres:
         somebody started by hand works in the data folder (seen on Linux) and keeps its files.
         """
         postmaster = self._postmaster()
-        if postmaster is not None:
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{postmaster.pid}/cwd").readlink() == self.data.resolve():
-                    return
+        if postmaster is not None and self._works_here(postmaster):
+            return
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         (self.sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
+
+    def _works_here(self, postmaster: _Postmaster) -> bool:
+        """Whether that process works in our data folder, as a server does. Not known, so no, without /proc."""
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{postmaster.pid}/cwd").readlink() == self.data.resolve()
+        return False
 
     def _arguments(self) -> list[str]:
         arguments = ["-D", str(self.data), "-k", str(self.sockets), "-p", str(PORT)]
@@ -265,7 +269,7 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + _STOP_SECONDS
         asked = False
         while is_locked(self._alive_file):
-            if not asked and self._answers() and (postmaster := self._postmaster()):
+            if not asked and (postmaster := self._postmaster()) and (self._answers() or self._works_here(postmaster)):
                 asked = True
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(postmaster.pid, signal.SIGINT)
