@@ -34,7 +34,7 @@ KEYS = {
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world() -> AsyncIterator[tuple[Platform, Companies]]:
     """A fresh install with keys in its environment, in a world in which the companies' servers are ours."""
-    async with companies(SHARED) as (state, egress):
+    async with companies() as (state, egress):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("treadle.main.wiring.EgressClient", egress)
             for name, value in KEYS.items():
@@ -106,7 +106,20 @@ async def test_flux_image_generator(world: tuple[Platform, Companies]) -> None:
 
 
 def prediction(output: str) -> dict[str, Any]:
-    return {"id": "pr1", "status": "succeeded", "output": output}
+    """A prediction of Replicate's that has succeeded."""
+    where = "https://api.replicate.com/v1/predictions/pr1"
+    return {
+        "id": "pr1",
+        "model": "black-forest-labs/flux-1.1-pro",
+        "version": "0" * 64,
+        "input": {},
+        "data_removed": False,
+        "error": "",
+        "created_at": "2026-03-01T10:00:00Z",
+        "urls": {"get": where, "cancel": f"{where}/cancel", "web": "https://replicate.com/p/pr1"},
+        "status": "succeeded",
+        "output": output,
+    }
 
 
 async def test_lead_finder(world: tuple[Platform, Companies]) -> None:
@@ -119,8 +132,8 @@ async def test_lead_finder(world: tuple[Platform, Companies]) -> None:
     def answers(request: Seen) -> Reply:
         assert query_of(request)["key"] == "canary-maps"
         if urlsplit(request.url).path == "/maps/api/place/textsearch/json":
-            return {"status": "OK", "results": roasters}
-        return {"status": "OK", "result": details[query_of(request)["place_id"]]}
+            return {"status": "OK", "html_attributions": [], "results": roasters}
+        return {"status": "OK", "html_attributions": [], "result": details[query_of(request)["place_id"]]}
 
     row = await run(world, "lead-finder", answers)
     assert outputs_of(row) == {
