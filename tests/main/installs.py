@@ -90,13 +90,13 @@ ASKING = agent(
 FAILING = agent(
     {
         "by": (NUMBER, {"name": "by"}),
-        "sum": (CALCULATOR, {"operation": "Power", "a": 0}),
+        "sum": (CALCULATOR, {"operation": "Power", "a": -8}),
         "out": (OUTPUT, {"name": "result"}),
     },
     [("by", "result", "sum", "b"), ("sum", "result", "out", "value")],
     name="powers",
 )
-"""Gives zero to the power of the number ``by``, which fails for negative ones."""
+"""Gives -8 to the power of the number ``by``, which fails for fractions."""
 
 WAITING = agent(
     {"timer": (TIMER, {"input_message": "late", "hours": 1}), "out": (OUTPUT, {"name": "message"})},

@@ -17,7 +17,10 @@ def test_a_second_server_on_the_same_data_is_refused_with_the_address_of_the_fir
         running = running_instance(tmp_path)
         assert running is not None
         assert running.pid == os.getpid()
-        with pytest.raises(Conflict, match="already running at http://127.0.0.1:1234"), the_only_server(tmp_path, "x"):
+        with (
+            pytest.raises(Conflict, match=r"already running at http://127\.0\.0\.1:1234"),
+            the_only_server(tmp_path, "x"),
+        ):
             pass
     assert running_instance(tmp_path) is None
     with the_only_server(tmp_path, "again"):

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.main.installs import GREETING, OUTPUT, TIMER, agent, written
+from tests.main.installs import ASKING, GREETING, OUTPUT, TIMER, agent, written
 
 ROOT = Path(__file__).resolve().parents[2]
 _SECONDS = 60.0
@@ -145,8 +145,8 @@ def test_what_ran_when_the_server_was_killed_ends_at_the_next_start(home: Path) 
     assert _treadle(home, "down").stdout == "Nothing is running with this data folder.\n"
 
 
-def test_an_executor_runs_what_is_queued_and_leaves_on_request(home: Path, tmp_path: Path) -> None:
-    id = json.loads(_treadle(home, "run", written(tmp_path, SOON), "--json", "--timeout", "0.5").stdout)["id"]
+def test_an_executor_goes_on_with_what_was_decided_and_leaves_on_request(home: Path, tmp_path: Path) -> None:
+    id = json.loads(_treadle(home, "run", written(tmp_path, ASKING), "--json").stdout)["id"]
     worker = subprocess.Popen(
         [sys.executable, "-m", "treadle.main.cli", "executor"],
         cwd=home,
@@ -158,7 +158,8 @@ def test_an_executor_runs_what_is_queued_and_leaves_on_request(home: Path, tmp_p
     assert worker.stdout is not None
     with worker.stdout:
         assert "runs what is queued" in worker.stdout.readline()
-        assert json.loads(_treadle(home, "show", id, "--json").stdout)["status"] == "TERMINATED"
+        assert _treadle(home, "decide", id, "2", "--approve").stdout == "Approved.\n"
+        assert json.loads(_treadle(home, "show", id, "--json").stdout)["status"] == "COMPLETED"
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(_SECONDS) == 0
         assert worker.stdout.read() == "Stopped.\n"

@@ -21,6 +21,7 @@ from treadle.engine.store import Store
 from treadle.engine.worker import Worker
 from treadle.features.credentials.keyring import Keyring
 from treadle.features.credentials.providers import keyless, known_setups
+from treadle.features.credentials.seals import KeySeals
 from treadle.features.credentials.service import CredentialsSource
 from treadle.features.executions.service import Executions
 from treadle.features.graphs.service import Graphs
@@ -86,7 +87,8 @@ async def _assemble(
     compute = ComputePool(WORKER_FUNCTIONS)
     stack.push_async_callback(compute.aclose)
     store = Store(pool, PostgresBell(pool))
-    graphs = Graphs(sql, store, registry)
+    seals = KeySeals(settings.home)
+    graphs = Graphs(sql, store, registry, seals)
     doors = PlatformDoors(http, compute, pool, settings.home / "scratch")
     blobs = LocalBlobs(settings.home / "values")
     services = Services(
@@ -97,6 +99,7 @@ async def _assemble(
         agents=graphs,
         blobs=blobs,
         limits=_limits(settings),
+        seals=seals,
     )
     worker = Worker(urls.engine, services, per_workspace=settings.concurrent_runs_per_workspace)
     if works:
