@@ -1,6 +1,7 @@
 """``python -m benchmarks [NAME...] [--quick] [--peers]``."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
 def main(given: list[str]) -> int:
     """Measure, print, and keep the figures; 1 when a workload gave none."""
     wanted = arguments(given)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
     progress = Console(stderr=True)
     with bench_folder() as folder:
         report = Report(this_machine(folder))
@@ -53,4 +55,7 @@ def main(given: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

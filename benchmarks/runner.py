@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.figures import Measured
+from benchmarks.processes import with_children
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_SECONDS = 900.0
@@ -62,14 +63,26 @@ def _run(command: list[str], home: Path) -> str:
     """Run a command from the data folder, where no settings of a person lie; what went wrong, or nothing."""
     settings = {name: value for name, value in os.environ.items() if not name.startswith(("TREADLE_", "DATABASE_"))}
     environment = {**settings, "PYTHONPATH": str(ROOT), "LOG_LEVEL": "WARNING"}
+    process = subprocess.Popen(command, cwd=home, env=environment, stderr=subprocess.PIPE)
     try:
-        done = subprocess.run(command, cwd=home, env=environment, stderr=subprocess.PIPE, timeout=LIMIT_SECONDS)
+        said = process.communicate(timeout=LIMIT_SECONDS)[1]
     except subprocess.TimeoutExpired:
         return f"not finished within {LIMIT_SECONDS:.0f} seconds"
-    if done.returncode == 0:
+    finally:
+        _end(process)
+    if process.returncode == 0:
         return ""
-    lines = done.stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"ended with {done.returncode}"
+    lines = said.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"ended with {process.returncode}"
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Nothing of a workload outlives it, not even its server, when it was interrupted or took too long."""
+    if process.poll() is None:
+        for each in reversed(with_children(process.pid)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.wait()
 
 
 def _busy_seconds() -> float:
