@@ -6,6 +6,7 @@ round trip, one transaction, one wait for the disk. While it runs, the next batc
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 ROWS_OF = 2_000
 """Records that one journal row carries at most."""
+CALLS_AT_ONCE = 100
+"""Roots that are told of a commit in one turn of the loop."""
 OnCommitted = Callable[["Owner", "Recorded", int, list[Record]], None]
 """Given a root, one of its runs, the sequence number of the first record, and the records."""
 HIGH_WATER = 50_000
@@ -155,6 +158,11 @@ class Journal:
         self._wake = asyncio.Event()
         self._committed: asyncio.Future[None] | None = None
         self._writing = False
+        self._durable: deque[tuple[Owner, Batch]] = deque()
+        """What is written and not yet told."""
+        self._calling = False
+        self._failed: deque[tuple[Owner, str]] = deque()
+        """Owners that broke when they were told."""
         self._task: asyncio.Task[None] | None = None
         self.commits = 0
         self.on_committed: OnCommitted | None = None
@@ -202,7 +210,7 @@ class Journal:
             await asyncio.sleep(0)  # whatever else is ready to run now may still join this commit
             self._wake.clear()
             batches, self._batches = self._batches, {}
-            if batches:
+            if batches or self._failed:
                 self._writing = True
                 try:
                     await self._commit(batches)
@@ -232,7 +240,11 @@ class Journal:
             else:
                 if batch.snapshots:
                     await snapshots.save(self._connection, owner, batch)
-                await self._call_back(owner, batch)
+                self._durable.append((owner, batch))
+        if not self._calling:
+            self._call_back()
+        while self._failed:
+            await self._give_up(*self._failed.popleft())
 
     def _publish(self, rows: _Rows, held: set["UUID"]) -> None:
         if self.on_committed is not None:
@@ -240,13 +252,25 @@ class Journal:
                 if owner.id in held:
                     self.on_committed(owner, run, first, records)
 
-    async def _call_back(self, owner: Owner, batch: Batch) -> None:
-        try:
-            for callback in batch.callbacks:
-                callback()
-        except Exception as error:  # noqa: BLE001 (what breaks one run must not stop the others' journal)
-            _log.exception("a run cannot go on", extra={"root": str(owner.id)})
-            await self._give_up(owner, f"The engine failed: {type(error).__name__}.")
+    def _call_back(self) -> None:
+        """Tell a part of the owners that they are durable; the rest in the loop's next turn.
+
+        What the first of them record meanwhile is written while the others still run: with many roots at once, the
+        database and this process work side by side instead of in turns.
+        """
+        self._calling = False
+        for _ in range(min(CALLS_AT_ONCE, len(self._durable))):
+            owner, batch = self._durable.popleft()
+            try:
+                for callback in batch.callbacks:
+                    callback()
+            except Exception as error:  # noqa: BLE001 (what breaks one run must not stop the others' journal)
+                _log.exception("a run cannot go on", extra={"root": str(owner.id)})
+                self._failed.append((owner, f"The engine failed: {type(error).__name__}."))
+                self._wake.set()
+        if self._durable:
+            self._calling = True
+            asyncio.get_running_loop().call_soon(self._call_back)
 
     async def _write(self, rows: _Rows, batches: dict[Owner, Batch]) -> set["UUID"]:
         """The ids of the owners whose rows are durable."""
