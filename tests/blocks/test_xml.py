@@ -26,6 +26,7 @@ from treadle.sdk.testing import run_block
         ("<a>\n  <b> x </b>\n</a>", {"a": {"b": "x"}}),
         ('<a x="1>2">t</a>', {"a": {"@x": "1>2", "#text": "t"}}),
         ("<a>&amp;</a>", {"a": "&amp;"}),
+        ("<a>1</a>\n<b><a>2</a></b>\n", {"a": "1", "b": {"a": "2"}}),
     ],
 )
 def test_shapes(text: str, value: Any) -> None:
@@ -40,7 +41,8 @@ def test_shapes(text: str, value: Any) -> None:
         "<a>",
         "</a>",
         "<a></b>",
-        "<a/><b/>",
+        "<a/><b/><a/>",
+        "<a>1</a> and <b>2</b>",
         "<a>5 < 6</a>",
         "<a x=1>t</a>",
         "<a><![CDATA[x</a>",

@@ -268,9 +268,6 @@ def sandbox(request: Seen) -> Reply:
     return 201, {**made, "envdAccessToken": "sandbox-token"}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="The XML parser refuses the several root elements that the agent's script prints"
-)
 async def test_domain_name_finder(world: tuple[Platform, Companies]) -> None:
     ranked = "1. **hinge.com**\n2. **portal.com**"
 

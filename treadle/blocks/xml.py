@@ -22,7 +22,7 @@ class XmlText(Inputs):
 class XmlValue(Outputs):
     """The XML as an object."""
 
-    parsed_xml: dict[str, Any] = pin("The root element: an object with one key.")
+    parsed_xml: dict[str, Any] = pin("The elements by name: an object with one key, when there is one root element.")
 
 
 @block(
@@ -43,6 +43,11 @@ class XmlValue(Outputs):
             [("parsed_xml", {"book": {"@lang": "en", "title": "Emma"}})],
             title="Attributes are marked with @",
         ),
+        Example(
+            {"input_xml": "<summary>Two.</summary>\n<names>a, b</names>"},
+            [("parsed_xml", {"summary": "Two.", "names": "a, b"})],
+            title="Elements one after the other",
+        ),
     ),
 )
 async def parse_xml(inputs: XmlText, ctx: Context) -> Stream:
@@ -50,7 +55,8 @@ async def parse_xml(inputs: XmlText, ctx: Context) -> Stream:
 
     Names are in lower case. An element with one element inside is an object, with several it is a list of objects, else
     it is its text. Attributes are marked with ``@``; text beside elements is under ``#text``; entities such as
-    ``&amp;`` stay as they are written. Document types are refused.
+    ``&amp;`` stay as they are written. Elements may stand one after the other if their names differ. Document types are
+    refused.
     """
     if len(inputs.input_xml) > MAX_CHARACTERS:
         raise BlockError(f"The XML is longer than {MAX_CHARACTERS:,} characters.", fix="Split it into smaller parts.")

@@ -2,6 +2,7 @@
 
 The shape is that of exported agents: an element is the text in it, or an object when it holds one element, or a list of
 objects with one key each when it holds several. Attributes join as ``@name``, text beside elements as ``#text``.
+Models and scripts print elements one after the other: they are the keys of one object, if their names differ.
 """
 
 import re
@@ -46,7 +47,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.open: list[_Element] = []
-        self.root: dict[str, Any] | None = None
+        self.roots: dict[str, Any] = {}
         self.elements = 0
 
     def read(self) -> dict[str, Any]:
@@ -59,9 +60,9 @@ class _Reader:
             position = self._take_markup(start)
         if self.open:
             raise XmlFault(f"the tag <{self.open[-1].name}> is never closed")
-        if self.root is None:
+        if not self.roots:
             raise XmlFault("there is no element in it")
-        return self.root
+        return self.roots
 
     def _take_text(self, text: str) -> None:
         if self.open:
@@ -101,8 +102,8 @@ class _Reader:
     def _open(self, body: str) -> None:
         self_closing = body.endswith("/")
         name, attributes = _name_and_attributes(body.removesuffix("/"))
-        if self.root is not None:
-            raise XmlFault("there is more than one root element")
+        if not self.open and name in self.roots:
+            raise XmlFault(f"there is more than one root element <{name}>")
         self.elements += 1
         if self.elements > MAX_ELEMENTS or len(self.open) >= MAX_DEPTH:
             raise XmlFault(f"it has more than {MAX_ELEMENTS:,} elements, or is nested deeper than {MAX_DEPTH}")
@@ -119,7 +120,7 @@ class _Reader:
         if self.open:
             self.open[-1].children.append(done)
         else:
-            self.root = done
+            self.roots.update(done)
 
 
 def _normal(name: str) -> str:
@@ -141,7 +142,7 @@ def _name_and_attributes(body: str) -> tuple[str, dict[str, str]]:
 
 
 def read(text: str) -> dict[str, Any]:
-    """The root element as an object with one key.
+    """The root elements by name: an object that has, as a rule, one key.
 
     Raises:
         XmlFault: it is not well-formed, holds a document type, or is too large or too deep.
