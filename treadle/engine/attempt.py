@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import traceback
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -9,6 +10,7 @@ from typing import Any, cast
 from treadle.base.ids import WorkspaceId
 from treadle.engine.ports import Services, Settlement
 from treadle.engine.run import NodeSpec
+from treadle.engine.secrets import FiringSecrets
 from treadle.kernel.normal import SCALARS, NotData, normal
 from treadle.sdk.block import Block, Emission
 from treadle.sdk.context import Context, Suspend
@@ -31,6 +33,13 @@ class Outcome:
     retry_after: float | None = None
     suspended: Suspend | None = None
     settlement: Settlement = NOTHING
+
+    def hide(self, secrets: FiringSecrets) -> None:
+        """Take the secrets that the block was given out of what came of it."""
+        self.outputs = secrets.sealed(self.outputs)
+        self.error = secrets.masked(self.error)
+        if self.suspended is not None:
+            self.suspended.payload = secrets.sealed(self.suspended.payload)
 
 
 def run_inline(spec: NodeSpec, block: Block, inputs: Mapping[str, Any], context: Context) -> Outcome:
@@ -151,7 +160,8 @@ def note_failure(outcome: Outcome, error: Exception, spec: NodeSpec) -> None:
         outcome.passing = isinstance(error, RetryLater)
         outcome.retry_after = error.retry_after if isinstance(error, RetryLater) else None
         return
-    _log.warning(
-        "a block failed unexpectedly", extra={"block": spec.node.block_id, "node": spec.node.id}, exc_info=error
-    )
+    # Not the message: it may quote what the block was given. It is in the run, without its secrets.
+    where = "".join(traceback.format_tb(error.__traceback__))
+    extra = {"block": spec.node.block_id, "node": spec.node.id, "error": type(error).__name__, "where": where}
+    _log.warning("a block failed unexpectedly", extra=extra)
     outcome.error = f"{type(error).__name__}: {error}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.base.errors import TreadleError
 from treadle.base.ids import ExecutionId, GraphId, uuid7
 from treadle.engine.run import NodeSpec, Run
+from treadle.engine.secrets import FiringSecrets
 from treadle.kernel.dynamic_pins import base_name
 from treadle.kernel.firing import Firing
 from treadle.kernel.plan import PlanNode
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
     from treadle.engine.root import Root
 
 
-def make_context(root: "Root", run: Run, firing: Firing, spec: NodeSpec) -> Context:
+def make_context(
+    root: "Root", run: Run, firing: Firing, spec: NodeSpec, secrets: FiringSecrets | None = None
+) -> Context:
     """The context of one attempt."""
     services = root.services
-    decision = firing.decision
+    secrets = secrets or FiringSecrets(services.seals, root.workspace)
+    decision = secrets.opened(firing.decision)
+    progress = partial(services.doors.progress, run.id, spec.node.id, firing.number)
     return Context(
         workspace=root.workspace,
         graph=run.plan.graph_id,
@@ -37,18 +42,18 @@ def make_context(root: "Root", run: Run, firing: Firing, spec: NodeSpec) -> Cont
         storage=services.doors.storage(root.workspace, run.plan.graph_id),
         files=services.doors.files(root.workspace, run.id),
         compute=services.doors.compute,
-        agents=SubAgents(root, run, firing),
-        tools=NodeTools(root, run, firing, spec),
+        agents=SubAgents(root, run, firing, secrets),
+        tools=NodeTools(root, run, firing, spec, secrets),
         timezone=run.settings.get("timezone", "UTC"),
         safe_mode=run.settings.get("safe_mode", True),
         ask_before_sensitive=run.settings.get("ask_before_sensitive", False),
         auto_approve=firing.node in run.machine.approved,
         emitted=firing.emitted,
         decision=None if decision is None else _decision(decision),
-        resume=firing.payload,
-        notes=list(firing.notes),
-        on_note=partial(root.note, run, firing),
-        on_progress=partial(services.doors.progress, run.id, spec.node.id, firing.number),
+        resume=secrets.opened(firing.payload),
+        notes=secrets.opened(firing.notes),
+        on_note=lambda value: root.note(run, firing, secrets.sealed(value)),
+        on_progress=lambda text: progress(secrets.masked(text)),
         sleep=asyncio.sleep,
     )
 
@@ -60,10 +65,11 @@ def _decision(decided: Mapping[str, Any]) -> Decision:
 class SubAgents:
     """Starts sub-agents of one firing. A sub-agent that was started before a crash is taken up again."""
 
-    def __init__(self, root: "Root", run: Run, firing: Firing) -> None:
+    def __init__(self, root: "Root", run: Run, firing: Firing, secrets: FiringSecrets) -> None:
         self._root = root
         self._run = run
         self._firing = firing
+        self._secrets = secrets
 
     async def start(self, graph: GraphId, version: int | None, inputs: Mapping[str, Any], *, slot: int = 0) -> AgentRun:
         key = (self._firing.number, slot)
@@ -84,7 +90,7 @@ class SubAgents:
             raise BlockError(f"The sub-agent {graph} cannot start: {error.message}", fix=error.fix) from error
         parent = (self._run, self._firing.number, slot)
         child = Run(ExecutionId(uuid7()), plan, root.services, parent=parent, settings=self._run.settings)
-        root.adopt(child, bound)
+        root.adopt(child, self._secrets.sealed(bound))
         return child
 
     async def schemas(self, graph: GraphId, version: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -138,11 +144,12 @@ class SubAgentRun:
 class NodeTools:
     """The tools of one firing: the nodes that its node's ``tools`` pin is linked to."""
 
-    def __init__(self, root: "Root", run: Run, firing: Firing, spec: NodeSpec) -> None:
+    def __init__(self, root: "Root", run: Run, firing: Firing, spec: NodeSpec, secrets: FiringSecrets) -> None:
         self._root = root
         self._run = run
         self._firing = firing
         self._spec = spec
+        self._secrets = secrets
 
     def list(self) -> Sequence[Tool]:
         plan = self._run.plan
@@ -156,7 +163,7 @@ class NodeTools:
         number = machine.tool_calls.get((self._firing.number, slot))
         if number is None:
             inputs = {tool.pins[name]: value for name, value in arguments.items() if name in tool.pins}
-            number = root.call_tool(run, self._firing, slot, run.plan.index(tool.node), inputs)
+            number = root.call_tool(run, self._firing, slot, run.plan.index(tool.node), self._secrets.sealed(inputs))
         if number not in machine.tool_results:
             await self._wait(number)
         return machine.tool_results[number]

@@ -99,6 +99,28 @@ class Doors(Protocol):
         ...
 
 
+class Seals(Protocol):
+    """Encrypts the values of secret inputs, for one workspace."""
+
+    def sealed(self, workspace: WorkspaceId, text: str) -> str:
+        """The token that stands for the text (``treadle.engine.secrets``); the same text has the same token."""
+        ...
+
+    def opened(self, workspace: WorkspaceId, token: str) -> str | None:
+        """The text of a token; None when it is no token of this workspace."""
+        ...
+
+
+class NoSeals:
+    """Keeps texts as they are: for tests of an engine without secrets."""
+
+    def sealed(self, workspace: WorkspaceId, text: str) -> str:
+        return text
+
+    def opened(self, workspace: WorkspaceId, token: str) -> str | None:
+        return None
+
+
 class FreeOfCharge:
     """Blocks cost nothing: an install without credits."""
 
@@ -134,6 +156,7 @@ class Services:
     blobs: Blobs
     charges: Charges = field(default_factory=FreeOfCharge)
     limits: Limits = Limits()
+    seals: Seals = field(default_factory=NoSeals)
     specs: dict[bytes, Any] = field(default_factory=dict)
     """Blocks looked up per plan, by digest (``treadle.engine.run.node_specs``)."""
 

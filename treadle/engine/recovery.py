@@ -146,7 +146,7 @@ class Recovery:
         root.stored_bytes = stored_bytes
         for each in tree:
             if each.root_id == row.id:
-                root.runs[each.id] = runs[each.id]
+                root.joined(runs[each.id])
                 root.firings += runs[each.id].machine.count
                 root.cost += runs[each.id].summary.cost
         return root

@@ -19,6 +19,7 @@ from treadle.engine.journal import HIGH_WATER, Batch, Journal
 from treadle.engine.large import LargeValues
 from treadle.engine.ports import Services
 from treadle.engine.run import NodeSpec, Run
+from treadle.engine.secrets import FiringSecrets, secret_inputs
 from treadle.engine.summary import final_status, fold_summary, plain_json, summary_row
 from treadle.kernel.firing import Firing, Phase
 from treadle.kernel.records import FORMAT, Record, apply
@@ -61,6 +62,8 @@ class Root:
         self.awaiting = 0
         """Of those, how many only wait for a sub-agent or a tool."""
         self.firings = 0
+        self.secretive = False
+        """Whether a run of the tree has secret inputs: only then values are searched for secrets."""
         self.folded: set[int] = set()
         """Inbox rows that are folded in, durable or about to be."""
         self.over = False
@@ -74,6 +77,7 @@ class Root:
         self._drain_planned = False
         self._epoch_ms = int(services.clock.now().timestamp() * 1000) - int(services.clock.monotonic() * 1000)
         self.started_ms = self.now_ms()
+        self.joined(main)
 
     # ---- records ------------------------------------------------------------------------------------------------
 
@@ -126,12 +130,20 @@ class Root:
         self._drain_again()
         self.rest()
 
+    def joined(self, run: Run) -> None:
+        """A run belongs to the tree from now on."""
+        self.runs[run.id] = run
+        self.secretive = self.secretive or any(True for _ in secret_inputs(run.plan))
+
+    def _secrets(self) -> FiringSecrets | None:
+        return FiringSecrets(self.services.seals, self.workspace) if self.secretive else None
+
     def adopt(self, child: Run, inputs: Mapping[int, Mapping[str, Any]]) -> None:
         """A sub-agent begins: its row and first record share the next commit."""
         assert child.parent is not None
         run, firing, slot = child.parent
         run.children[firing, slot] = child
-        self.runs[child.id] = child
+        self.joined(child)
         self.batch().created.append(created_row(self, child, inputs))
         self.begin(child, inputs, {"parent": [str(run.id), firing, slot]})
 
@@ -192,7 +204,8 @@ class Root:
     def _resume_drain_later(self, run: Run) -> None:
         if self._enforce_credits_and_bytes():
             return
-        self._snapshot_if_due(run)
+        if run.seq >= run.snapshot_due:
+            self._snapshot(run)
         self._drain_planned = True
         if len(run.pending) > HIGH_WATER:
             self.batch().callbacks.append(self._drain_again)
@@ -210,7 +223,11 @@ class Root:
         if spec.inline and spec.block is not None:
             began = self.services.clock.monotonic()
             context = run.contexts.get(firing.node) or self._inline_context(run, firing, spec)
-            outcome = run_inline(spec, spec.block, {**spec.node.constants, **firing.values}, context)
+            inputs = {**spec.node.constants, **firing.values}
+            secrets = self._secrets() if self.secretive else None
+            outcome = run_inline(spec, spec.block, secrets.opened(inputs) if secrets else inputs, context)
+            if secrets:
+                outcome.hide(secrets)
             self.end(run, firing, outcome, int((self.services.clock.monotonic() - began) * 1e6))
         else:
             self.launch(run, firing, spec)
@@ -277,10 +294,15 @@ class Root:
 
     async def _attempt(self, run: Run, firing: Firing, spec: NodeSpec, inputs: dict[str, Any], held: int) -> None:
         began = self.services.clock.monotonic()
-        context = make_context(self, run, firing, spec)
+        secrets = self._secrets()
+        context = make_context(self, run, firing, spec, secrets)
+        if secrets:
+            inputs = secrets.opened(inputs)
         streams = spec.block is not None and spec.block.streaming
-        emit = partial(self._emit, run, firing) if streams else None
+        emit = partial(self._emit, run, firing, secrets) if streams else None
         outcome = await run_attempt(spec, inputs, context, self.services, self.workspace, held, emit)
+        if secrets:
+            outcome.hide(secrets)
         run.tasks.pop(firing.number, None)
         if self.over or run.closed:
             return
@@ -299,11 +321,11 @@ class Root:
         if run.waiting_room:
             run.waiting_room.popleft()()
 
-    def _emit(self, run: Run, firing: Firing, emission: tuple[str, Any]) -> None:
+    def _emit(self, run: Run, firing: Firing, secrets: FiringSecrets | None, emission: tuple[str, Any]) -> None:
         """A streaming block sent a value: recorded, and on its way."""
         if self.over or run.closed:
             return
-        pin, value = emission
+        pin, value = emission if secrets is None else secrets.sealed(emission)
         self.record(run, ("out", firing.number, pin, self.large.recorded_value(value, self.batch())))
         run.machine.emitted(firing.number, pin, value)
         self._grown(run)
@@ -435,24 +457,24 @@ class Root:
         if run.machine.finished:
             self._close(run, *final_status(run.machine))
         elif not self._enforce_credits_and_bytes():
-            self._snapshot_if_due(run)
+            if run.seq >= run.snapshot_due:
+                self._snapshot(run)
             self.rest()
 
-    def _snapshot_if_due(self, run: Run) -> None:
-        if run.seq >= run.snapshot_due and run.pending:
+    def _snapshot(self, run: Run) -> None:
+        if run.pending:
             snapshots.take(run, self.large, self.batch())
 
     def _enforce_credits_and_bytes(self) -> bool:
         """Stop the root if it has passed one of these budgets; whether it had."""
         limits = self.services.limits
-        passed = ""
+        if self.stored_bytes <= limits.stored_bytes and self.cost <= limits.credits:
+            return False
+        passed = f"{limits.credits:,} credits"
         if self.stored_bytes > limits.stored_bytes:
             passed = f"{limits.stored_bytes:,} stored bytes"
-        elif self.cost > limits.credits:
-            passed = f"{limits.credits:,} credits"
-        if passed:
-            self.stop(f"The run passed its budget of {passed}.", Status.FAILED)
-        return bool(passed)
+        self.stop(f"The run passed its budget of {passed}.", Status.FAILED)
+        return True
 
     def rest(self) -> None:
         """Put the root to sleep if all that is left waits for a time, a person or an event."""

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from treadle.base.ids import BlockId, NodeId
+from treadle.engine.secrets import MASK, masked
 from treadle.kernel.firing import Cause, Firing, Phase
 from treadle.kernel.machine import Machine
 from treadle.kernel.plan import Plan
 from treadle.kernel.records import Record, apply
-
-MASK = "***"
 
 
 @dataclass(slots=True)
@@ -91,7 +90,7 @@ class History:
                 node.title or str(node.constants.get("name") or ""),
                 node.block_id,
                 "ready",
-                inputs={pin: MASK if pin in secret and value else value for pin, value in inputs.items()},
+                inputs={pin: MASK if pin in secret and value else masked(value) for pin, value in inputs.items()},
                 causes=firing.causes,
                 caller=firing.caller,
             )
@@ -105,7 +104,7 @@ class History:
             node.title,
             node.block_id,
             "failed" if record[4] else "completed",
-            outputs=[(pin, value) for pin, value in record[3]],
+            outputs=[(pin, masked(value)) for pin, value in record[3]],
             causes=tuple((cause[0], cause[1]) for cause in record[2]),
             error=record[4] or "",
             kept_from=record[5],
@@ -123,11 +122,11 @@ def _started(view: FiringView, record: Record) -> None:
 
 
 def _sent(view: FiringView, record: Record) -> None:
-    view.outputs.append((record[2], record[3]))
+    view.outputs.append((record[2], masked(record[3])))
 
 
 def _ended(view: FiringView, record: Record) -> None:
-    view.outputs.extend((pin, value) for pin, value in record[2])
+    view.outputs.extend((pin, masked(value)) for pin, value in record[2])
     view.error, view.ended_ms, view.microseconds = record[3], record[4], record[5]
     view.status = "failed" if record[3] else "completed"
     view.usage = record[6] if len(record) > 6 else {}
@@ -140,7 +139,7 @@ def _retried(view: FiringView, record: Record) -> None:
 
 
 def _waited(view: FiringView, record: Record) -> None:
-    view.waits.append({"kind": record[2], "payload": record[3], "since_ms": record[4], "until_ms": record[5]})
+    view.waits.append({"kind": record[2], "payload": masked(record[3]), "since_ms": record[4], "until_ms": record[5]})
 
 
 def _resumed(view: FiringView, record: Record) -> None:

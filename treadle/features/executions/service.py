@@ -8,6 +8,7 @@ from treadle.base.ids import BlockId, ExecutionId, GraphId, WorkspaceId, uuid7
 from treadle.engine.ports import Blobs
 from treadle.engine.recovery import load_contents
 from treadle.engine.rerun import Rerun, prepare_rerun
+from treadle.engine.secrets import masked
 from treadle.engine.store import ExecutionRow, OpenReview, Store
 from treadle.engine.view import FiringView, History
 from treadle.engine.worker import Worker
@@ -114,7 +115,8 @@ class Executions:
     async def outputs(self, row: ExecutionRow) -> list[tuple[str, Any]]:
         """The run's outputs, large ones included."""
         wanted = {each.digest: row.workspace_id for each in references(row.outputs)}
-        return resolved(row.outputs, await load_contents(self._blobs, wanted)) if wanted else row.outputs
+        outputs = resolved(row.outputs, await load_contents(self._blobs, wanted)) if wanted else row.outputs
+        return [(name, masked(value)) for name, value in outputs]
 
     async def rerun_preview(
         self, workspace: WorkspaceId, id: ExecutionId, firing: int, *, newest: bool = False

@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from treadle.base.errors import BadInput, NotFound
 from treadle.base.ids import BlockId, GraphId, WorkspaceId
+from treadle.engine.ports import NoSeals, Seals
+from treadle.engine.secrets import sealed, secret_inputs
 from treadle.engine.store import Store
 from treadle.features.graphs.document import AgentFile, GraphPart
 from treadle.features.graphs.importer import SUB_AGENT_BLOCKS, to_graph
@@ -18,6 +20,7 @@ from treadle.features.graphs.schemas import input_schema, output_schema, run_inp
 from treadle.features.graphs.validation import validate
 from treadle.features.graphs.view import Problem
 from treadle.kernel.plan import BlockFacts, Plan, compile_plan
+from treadle.sdk.block import BlockKind
 from treadle.sdk.registry import Registry
 
 _KEPT = 500
@@ -40,10 +43,11 @@ class InvalidAgent(BadInput):
 class Graphs:
     """The graphs of an install. Also the engine's source of sub-agents (``treadle.engine.ports.Agents``)."""
 
-    def __init__(self, engine: AsyncEngine, store: Store, registry: Registry) -> None:
+    def __init__(self, engine: AsyncEngine, store: Store, registry: Registry, seals: Seals | None = None) -> None:
         self._engine = engine
         self._store = store
         self._registry = registry
+        self._seals = seals or NoSeals()
         self._compiled: dict[tuple[WorkspaceId, GraphId, int], tuple[GraphPart, Plan]] = {}
 
     async def save(self, workspace: WorkspaceId, agent: AgentFile) -> GraphVersion:
@@ -66,6 +70,7 @@ class Graphs:
         self, repository: GraphRepository, workspace: WorkspaceId, graph: GraphPart, versions: Mapping[str, int]
     ) -> GraphVersion:
         pinned = _with_versions(graph, versions)
+        self._seal_constants(workspace, pinned)
         document = pinned.model_dump(mode="json", exclude={"version", "sub_graphs"})
         digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).digest()
         graph_id = GraphId(graph.id)
@@ -84,6 +89,16 @@ class Graphs:
         )
         repository.add(row)
         return row
+
+    def _seal_constants(self, workspace: WorkspaceId, graph: GraphPart) -> None:
+        """Encrypt the values that are typed into secret inputs, where the pin takes a text."""
+        for node in graph.nodes:
+            block = self._registry.get(BlockId(node.block_id))
+            if block is None or block.kind is not BlockKind.INPUT or node.input_default.get("secret") is not True:
+                continue
+            value = sealed(node.input_default.get("value"), self._seals, workspace)
+            if value is not None and not block.reader.problems({"value": value}).get("value"):
+                node.input_default["value"] = value
 
     def _block_versions(self, graph: GraphPart) -> dict[str, int]:
         blocks = (self._registry.get(BlockId(node.block_id)) for node in graph.nodes)
@@ -131,7 +146,11 @@ class Graphs:
         part, plan = await self._compile(workspace, graph, version)
         bound = run_inputs(part, self._registry, inputs)
         positions = {node.id: index for index, node in enumerate(plan.nodes)}
-        return plan, {positions[node]: values for node, values in bound.items()}  # type: ignore[index]
+        by_index = {positions[node]: values for node, values in bound.items()}  # type: ignore[index]
+        for index in secret_inputs(plan):
+            if index in by_index:
+                by_index[index] = sealed(by_index[index], self._seals, workspace)
+        return plan, by_index
 
     async def schemas(
         self, workspace: WorkspaceId, graph: GraphId, version: int | None
