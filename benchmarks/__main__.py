@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -35,18 +36,12 @@ def main(given: list[str]) -> int:
     """Measure, print, and keep the figures; 1 when a workload gave none."""
     wanted = arguments(given)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
-    progress = Console(stderr=True)
     with bench_folder() as folder:
         report = Report(this_machine(folder))
-        for name in wanted.names or WORKLOADS:
-            progress.print(f"measuring {name} ...", highlight=False)
-            outcome = run_workload(name, folder, wanted.quick)
-            report.measured += outcome.measured
-            report.others[name] = outcome.others
-            if outcome.problem:
-                report.problems[name] = outcome.problem
-        if wanted.peers:
-            remember(measure_peers(folder, wanted.quick, lambda text: progress.print(text, highlight=False)))
+        try:
+            measure(wanted, folder, report)
+        except KeyboardInterrupt:
+            report.problems["the rest"] = "interrupted"
     report.peers_here = remembered()
     report.add_differences()
     show(report, Console())
@@ -54,8 +49,19 @@ def main(given: list[str]) -> int:
     return 1 if report.problems else 0
 
 
+def measure(wanted: argparse.Namespace, folder: Path, report: Report) -> None:
+    """Run what is wanted; the report grows with each workload."""
+    progress = partial(Console(stderr=True).print, highlight=False)
+    for name in wanted.names or WORKLOADS:
+        progress(f"measuring {name} ...")
+        outcome = run_workload(name, folder, wanted.quick)
+        report.measured += outcome.measured
+        report.others[name] = outcome.others
+        if outcome.problem:
+            report.problems[name] = outcome.problem
+    if wanted.peers:
+        remember(measure_peers(folder, wanted.quick, progress))
+
+
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(main(sys.argv[1:]))
