@@ -327,13 +327,15 @@ async def test_k3_an_export_has_no_secrets(world: World) -> None:
 @module
 async def test_k8_what_blocks_say_cannot_forge_lines_of_the_log(world: World) -> None:
     before = len(world.log.getvalue())
-    nasty = 'x\n{"level": "CRITICAL", "message": "forged"}\r\x1b[2J\u2028\x9b31m\u202e'
+    nasty = 'x\n{"level": "CRITICAL", "message": "forged"}\r\x1b[2J\u2028\x9b31m\u202e\u200b\U000e0041'
     row = await run(world, agent([node("bad", "secretive", nasty, fail=True, value=nasty)], []))
     assert row.status is Status.FAILED
+    logging.getLogger("treadle").warning("a block said %s", nasty, extra={"said": nasty})
     new = world.log.getvalue()[before:]
+    assert "forged" in new
     assert new
     assert all(json.loads(line)["level"] != "CRITICAL" for line in new.split("\n") if line)
-    assert not set(new) & set("\r\x1b\x9b\u2028\u202e")
+    assert not set(new) & set("\r\x1b\x9b\u2028\u202e\u200b\U000e0041")
 
 
 # --- the key ---

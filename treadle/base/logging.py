@@ -1,5 +1,6 @@
 """Structured logs: one line a record, JSON for machines or text for people, secrets masked, nothing to inject."""
 
+import json
 import logging
 import os
 import re
@@ -14,8 +15,10 @@ from treadle.base.config import Settings
 
 _SHORTEST_SECRET = 6
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_HIGH_CONTROL = re.compile("[\x7f-\x9f\u2028\u2029]")
+_UNSEEN = "\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f"
+"""High controls, line separators, and letters that are invisible or reorder the text around them."""
+_CONTROL = re.compile(f"[\x00-\x1f{_UNSEEN}]")
+_HIGH_CONTROL = re.compile(f"[{_UNSEEN}]")
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _CHATTY = ("httpx", "httpcore", "asyncio", "multipart")
 """Libraries whose INFO lines say little or hold whole addresses with their queries."""
@@ -66,7 +69,7 @@ class JsonFormatter(logging.Formatter):
             fields["exception"] = self.formatException(record.exc_info)
         line = _encoder.encode({key: _plain(value) for key, value in fields.items()}).decode()
         # JSON itself escapes only what lies below the space.
-        return _secrets.mask(_HIGH_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line))
+        return _secrets.mask(_HIGH_CONTROL.sub(lambda found: json.dumps(found[0])[1:-1], line))
 
 
 class TextFormatter(logging.Formatter):
