@@ -31,7 +31,9 @@ def test_without_a_server_nothing_is_stopped(tmp_path: Path) -> None:
     assert stop_instance(tmp_path, 1.0) is False
 
 
-@pytest.mark.parametrize("process", ["host:1:1", f"{socket.gethostname()}:{os.getpid()}:12345", "nonsense"])
+@pytest.mark.parametrize(
+    "process", ["host:1:1", f"{socket.gethostname()}:{os.getpid()}:12345", "x"], ids=["far", "near", "bad"]
+)
 def test_a_note_of_a_process_that_is_gone_stops_nobody(tmp_path: Path, process: str) -> None:
     note = {"pid": os.getpid(), "process": process, "url": "x"}
     (tmp_path / "server.json").write_text(json.dumps(note))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.main.installs import ASKING, FAILING, GREETING, INPUT, WAITING, agent
+from tests.main.installs import ASKING, FAILING, GREETING, WAITING, agent
 from tests.web.conftest import Client
 
 _UNKNOWN = "01234567-89ab-7def-8123-456789abcdef"

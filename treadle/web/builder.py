@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import hashlib
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.datastructures import State
@@ -13,7 +13,6 @@ from treadle.base.ids import ExecutionId, GraphId, WorkspaceId
 from treadle.engine.store import ExecutionRow
 from treadle.features.graphs.document import AgentFile
 from treadle.features.graphs.exporter import export_agent, without_secrets
-from treadle.features.graphs.models import GraphVersion
 from treadle.features.graphs.reader import read_agent_file
 from treadle.features.graphs.schemas import input_schema, output_schema
 from treadle.features.graphs.validation import validate
@@ -31,6 +30,9 @@ from treadle.web.models import (
 from treadle.web.needs import need_bodies
 from treadle.web.problems import Failure, problem_body
 from treadle.web.site import Site, TheSite, TheWorkspace
+
+if TYPE_CHECKING:
+    from treadle.features.graphs.models import GraphVersion
 
 LONGEST_WAIT = 300.0
 """Seconds that a request may wait for a run."""
@@ -167,16 +169,16 @@ async def _waited(site: Site, workspace: WorkspaceId, id: ExecutionId, seconds: 
     return await site.executions.get(workspace, id)
 
 
-def _summary(row: GraphVersion) -> GraphSummary:
+def _summary(row: "GraphVersion") -> GraphSummary:
     return GraphSummary(**_summary_fields(row))
 
 
-def _summary_fields(row: GraphVersion) -> dict[str, Any]:
+def _summary_fields(row: "GraphVersion") -> dict[str, Any]:
     same = {name: getattr(row, name) for name in ("id", "version", "name", "created_at")}
     return {**same, "description": str(row.document.get("description") or "")}
 
 
-async def _detail(site: Site, workspace: WorkspaceId, row: GraphVersion) -> GraphDetail:
+async def _detail(site: Site, workspace: WorkspaceId, row: "GraphVersion") -> GraphDetail:
     agent = await site.graphs.agent(workspace, GraphId(row.id), row.version)
     public: AgentFile = without_secrets(agent, site.registry)
     return GraphDetail(
