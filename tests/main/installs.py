@@ -89,14 +89,14 @@ ASKING = agent(
 
 FAILING = agent(
     {
-        "by": (NUMBER, {"name": "by"}),
-        "sum": (CALCULATOR, {"operation": "Power", "a": -8}),
+        "of": (NUMBER, {"name": "of"}),
+        "sum": (CALCULATOR, {"operation": "Power", "b": 0.5}),
         "out": (OUTPUT, {"name": "result"}),
     },
-    [("by", "result", "sum", "b"), ("sum", "result", "out", "value")],
-    name="powers",
+    [("of", "result", "sum", "a"), ("sum", "result", "out", "value")],
+    name="root",
 )
-"""Gives -8 to the power of the number ``by``, which fails for fractions."""
+"""Gives the square root of the number ``of``; a negative one has none."""
 
 WAITING = agent(
     {"timer": (TIMER, {"input_message": "late", "hours": 1}), "out": (OUTPUT, {"name": "message"})},

@@ -80,12 +80,12 @@ def test_runs_are_listed_and_found_by_a_part_of_their_id(treadle: Call, tmp_path
 
 def test_a_failed_run_shows_the_failing_firing_with_its_inputs(treadle: Call, tmp_path: Path) -> None:
     nodes = [{**node, "policy": {"on_error": "fail"}} for node in FAILING["nodes"]]
-    called = treadle("run", written(tmp_path, {**FAILING, "nodes": nodes}), "-i", "by=0.5", "--json")
+    called = treadle("run", written(tmp_path, {**FAILING, "nodes": nodes}), "-i", "of=-4", "--json")
     assert called.code == 1
     assert called.json["status"] == "FAILED"
     shown = treadle("show", called.json["id"])
     assert "firing 2 failed" in shown.out
-    assert "b: 0.5" in shown.out
+    assert "a: -4" in shown.out
 
 
 def test_an_export_reads_back_as_the_same_agent(treadle: Call, tmp_path: Path) -> None:

@@ -71,10 +71,10 @@ def test_inputs_come_from_a_file_and_single_ones_win(treadle: Call, tmp_path: Pa
 
 def test_a_number_is_read_as_a_number(treadle: Call, tmp_path: Path) -> None:
     file = written(tmp_path, FAILING)
-    assert treadle("run", file, "-i", "by=2", "--json").json["outputs"] == [{"name": "result", "value": 64.0}]
-    called = treadle("run", file, "-i", "by=many")
+    assert treadle("run", file, "-i", "of=64", "--json").json["outputs"] == [{"name": "result", "value": 8.0}]
+    called = treadle("run", file, "-i", "of=many")
     assert called.code == 2
-    assert "by" in called.err
+    assert "“of”" in called.err
 
 
 def test_a_long_output_is_cut_for_people_and_whole_for_programs(treadle: Call, tmp_path: Path) -> None:

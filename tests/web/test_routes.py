@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.main.installs import ASKING, FAILING, GREETING, WAITING, agent
+from tests.main.installs import ASKING, CALCULATOR, FAILING, GREETING, OUTPUT, WAITING, agent
 from tests.web.conftest import Client
 
 _UNKNOWN = "01234567-89ab-7def-8123-456789abcdef"
@@ -112,7 +112,7 @@ async def test_the_list_of_runs_goes_on_where_it_stopped(client: Client) -> None
     assert [each["id"] for each in rest["executions"]] == [ids[0]]
     for limit in (-5, 0, 10**6):
         assert 1 <= len((await client.get(f"/api/v2/executions?limit={limit}"))["executions"]) <= 100
-    failed = await client.execute(FAILING, by=0.5)
+    failed = await client.execute(FAILING, of=-1)
     listed = await client.get("/api/v2/executions?limit=1")
     assert listed["executions"][0]["id"] == failed["id"]
 
@@ -180,8 +180,11 @@ async def test_what_is_not_there_is_answered_alike(client: Client, method: str, 
 
 
 async def test_a_value_that_json_lacks_comes_as_text(client: Client) -> None:
-    report = await client.execute(FAILING, by=1e6)
-    assert report["outputs"] in ([{"name": "result", "value": "nan"}], [{"name": "result", "value": "inf"}])
+    division = agent(
+        {"c": (CALCULATOR, {"operation": "Divide", "a": 1, "b": 0}), "out": (OUTPUT, {"name": "result"})},
+        [("c", "result", "out", "value")],
+    )
+    assert (await client.execute(division))["outputs"] == [{"name": "result", "value": "inf"}]
 
 
 async def test_the_description_of_the_interface_is_complete(client: Client) -> None:

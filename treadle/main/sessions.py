@@ -1,6 +1,7 @@
 """The settings and logs of one command, and a platform to look at."""
 
 import asyncio
+import atexit
 import contextlib
 import os
 import sys
@@ -47,6 +48,7 @@ def _stream(file: Path) -> TextIO:
     """The open log, once per process; every record is flushed."""
     if file not in _streams:
         _streams[file] = file.open("a", encoding="utf-8")
+        atexit.register(_streams[file].close)
     return _streams[file]
 
 
