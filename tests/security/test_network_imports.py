@@ -53,8 +53,14 @@ MAY_CONNECT: dict[str, frozenset[str]] = {
     # Asks for the machine's own name.
     "treadle/engine/worker.py": frozenset({"socket"}),
     "treadle/features/*/repository.py": frozenset({"asyncpg"}),
+    "treadle/features/executions/storage.py": frozenset({"asyncpg"}),
+    # Asks whether the database answers.
+    "treadle/web/app.py": frozenset({"asyncpg"}),
     # The server.
     "treadle/main/*.py": frozenset({"granian", "socket", "ssl", "asyncpg", "httpx"}),
+    # Whether a port of this machine is free, and whether the server answers there.
+    "treadle/main/instance.py": frozenset({"httpx", "socket", "getaddrinfo"}),
+    "treadle/main/serving.py": frozenset({"granian", "socket", "ssl", "open_connection"}),
 }
 
 LOADERS = frozenset(
