@@ -119,7 +119,7 @@ async def until_over(platform: Platform, id: ExecutionId, on_review: OnRest, *, 
 
 async def _watched(platform: Platform, id: ExecutionId, *, live: bool) -> ExecutionRow:
     finished = platform.worker.finished(LOCAL_WORKSPACE, id, resting=True)
-    if not live:
+    if not live or id not in platform.worker.roots:  # what rests has nothing to show
         return await finished
     from rich.live import Live  # noqa: PLC0415 (not needed where nobody watches)
 
