@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     concurrent_runs_per_workspace: int = Field(
         default=25_000, ge=1, validation_alias="TREADLE_CONCURRENT_RUNS_PER_WORKSPACE"
     )
+    keep_days: int = Field(default=0, ge=0, le=36_500, validation_alias="TREADLE_KEEP_DAYS")
 
     @property
     def embedded_database(self) -> bool:

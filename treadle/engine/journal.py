@@ -204,6 +204,11 @@ class Journal:
         """Drop what ``owner`` has not written: it has lost its lease."""
         self._batches.pop(owner, None)
 
+    def fail(self, owner: Owner, reason: str) -> None:
+        """The engine itself failed in a run: end it, whatever it has not written is lost."""
+        self._failed.append((owner, reason))
+        self._wake.set()
+
     async def _write_for_ever(self) -> None:
         while True:
             await self._wake.wait()
@@ -266,8 +271,7 @@ class Journal:
                     callback()
             except Exception as error:  # noqa: BLE001 (what breaks one run must not stop the others' journal)
                 _log.exception("a run cannot go on", extra={"root": str(owner.id)})
-                self._failed.append((owner, f"The engine failed: {type(error).__name__}."))
-                self._wake.set()
+                self.fail(owner, f"The engine failed: {type(error).__name__}.")
         if self._durable:
             self._calling = True
             asyncio.get_running_loop().call_soon(self._call_back)

@@ -5,6 +5,7 @@ whole journal of the root, its own start record included, is durable.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from treadle.sdk.block import Work
 from treadle.sdk.context import Context
 from treadle.sdk.errors import BlockError
 
+_log = logging.getLogger(__name__)
 SLICE_SECONDS = 0.004
 """How long one root may keep the loop before others have their turn."""
 LONGEST_RETRY_AFTER = 86_400.0
@@ -290,7 +292,15 @@ class Root:
             run.waiting_room.append(partial(self._enter, run, firing, spec, inputs, held))
             return
         run.started[firing.number] = self.now_ms()
-        run.tasks[firing.number] = self._loop.create_task(self._attempt(run, firing, spec, inputs, held))
+        task = self._loop.create_task(self._attempt(run, firing, spec, inputs, held))
+        task.add_done_callback(self._attempt_done)
+        run.tasks[firing.number] = task
+
+    def _attempt_done(self, task: "asyncio.Task[None]") -> None:
+        """A fault of the engine itself ends the run, instead of leaving it hanging."""
+        if not task.cancelled() and (error := task.exception()) is not None and not self.over:
+            _log.error("the engine failed in a run", extra={"root": str(self.id)}, exc_info=error)
+            self._journal.fail(self, f"The engine failed: {type(error).__name__}.")
 
     async def _attempt(self, run: Run, firing: Firing, spec: NodeSpec, inputs: dict[str, Any], held: int) -> None:
         began = self.services.clock.monotonic()

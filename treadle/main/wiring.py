@@ -1,5 +1,6 @@
 """Puts the platform together: the one place that knows every implementation of every port."""
 
+import asyncio
 import contextlib
 import dataclasses
 import gc
@@ -27,6 +28,7 @@ from treadle.features.executions.service import Executions
 from treadle.features.graphs.service import Graphs
 from treadle.integrations.catalogue import ALL_BLOCKS as INTEGRATION_BLOCKS
 from treadle.main.doors import PlatformDoors
+from treadle.main.housekeeping import keep_house
 from treadle.sdk.block import Block
 from treadle.sdk.compute import ComputePool
 from treadle.sdk.http import EgressClient
@@ -105,6 +107,8 @@ async def _assemble(
     if works:
         await worker.start()
         stack.push_async_callback(worker.close)
+        house = asyncio.create_task(keep_house(settings, urls, pool), name="housekeeping")
+        stack.callback(house.cancel)
     executions = Executions(store, graphs, registry, blobs, worker if works else None, settings.timezone)
     return Platform(settings, urls, registry, graphs, executions, store, worker, doors, sql)
 

@@ -1,0 +1,38 @@
+"""What an installation does by itself once a day: partitions ahead, old runs away, unused large values away."""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+import asyncpg
+
+from treadle.base.config import Settings
+from treadle.base.database import DatabaseUrls
+from treadle.engine.retention import drop_expired, drop_snapshots, ensure_partitions, sweep_blobs
+
+FIRST_SECONDS = 60.0
+"""After the start: not while people wait for it."""
+DAY_SECONDS = 86_400.0
+
+_log = logging.getLogger(__name__)
+
+
+async def keep_house(settings: Settings, urls: DatabaseUrls, pool: asyncpg.Pool) -> None:
+    """Do it a minute from now, and then every day, until cancelled. A failure is logged and tried again next time."""
+    pause = FIRST_SECONDS
+    while True:
+        await asyncio.sleep(pause)
+        pause = DAY_SECONDS
+        try:
+            await tidy(settings, urls, pool)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            _log.exception("housekeeping failed; it is tried again tomorrow")
+
+
+async def tidy(settings: Settings, urls: DatabaseUrls, pool: asyncpg.Pool) -> None:
+    """One round. Runs are kept for ever unless TREADLE_KEEP_DAYS says otherwise."""
+    await ensure_partitions(urls.owner)
+    await drop_snapshots(pool)
+    if settings.keep_days:
+        await drop_expired(urls.owner, timedelta(days=settings.keep_days))
+        await sweep_blobs(urls.engine, settings.home / "values")
