@@ -27,7 +27,7 @@ def make_context(
     """The context of one attempt."""
     services = root.services
     secrets = secrets or FiringSecrets(services.seals, root.workspace)
-    decision = secrets.opened(firing.decision)
+    decision = None if firing.decision is None else secrets.opened(firing.decision)
     progress = partial(services.doors.progress, run.id, spec.node.id, firing.number)
     return Context(
         workspace=root.workspace,
@@ -50,8 +50,8 @@ def make_context(
         auto_approve=firing.node in run.machine.approved,
         emitted=firing.emitted,
         decision=None if decision is None else _decision(decision),
-        resume=secrets.opened(firing.payload),
-        notes=secrets.opened(firing.notes),
+        resume=None if firing.payload is None else secrets.opened(firing.payload),
+        notes=secrets.opened(firing.notes) if firing.notes else [],
         on_note=lambda value: root.note(run, firing, secrets.sealed(value)),
         on_progress=lambda text: progress(secrets.masked(text)),
         sleep=asyncio.sleep,

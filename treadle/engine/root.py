@@ -224,7 +224,7 @@ class Root:
         spec = run.specs[firing.node]
         if spec.inline and spec.block is not None:
             began = self.services.clock.monotonic()
-            context = run.contexts.get(firing.node) or self._inline_context(run, firing, spec)
+            context = self._inline_context(run, firing, spec)
             inputs = {**spec.node.constants, **firing.values}
             secrets = self._secrets() if self.secretive else None
             outcome = run_inline(spec, spec.block, secrets.opened(inputs) if secrets else inputs, context)
@@ -235,7 +235,10 @@ class Root:
             self.launch(run, firing, spec)
 
     def _inline_context(self, run: Run, firing: Firing, spec: NodeSpec) -> Context:
-        context = run.contexts[firing.node] = make_context(self, run, firing, spec)
+        context = run.inline_context
+        if context is None:
+            context = run.inline_context = make_context(self, run, firing, spec)
+        context.node, context.firing = spec.node.id, firing.number
         return context
 
     # ---- attempts -----------------------------------------------------------------------------------------------

@@ -54,10 +54,10 @@ class Run:
     __slots__ = (
         "children",
         "closed",
-        "contexts",
         "depth",
         "id",
         "idempotency_key",
+        "inline_context",
         "listener",
         "machine",
         "parent",
@@ -92,8 +92,8 @@ class Run:
         self.machine = Machine(plan)
         self.summary = Summary(len(plan.nodes))
         self.specs = node_specs(plan, services)
-        self.contexts: dict[int, Context] = {}
-        """Of inline firings, by node: made once, because a pure block cannot tell the difference."""
+        self.inline_context: Context | None = None
+        """Of inline firings: made once and handed on, because they neither wait nor keep it."""
         self.parent = parent
         """(run, firing, slot) that started this sub-agent."""
         self.depth: int = parent[0].depth + 1 if parent else 0

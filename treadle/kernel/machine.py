@@ -26,10 +26,13 @@ class NodeState:
 
     def __init__(self, plan: PlanNode) -> None:
         self.plan = plan
-        self.queues: dict[str, deque[tuple[Any, Cause]]] = {pin: deque() for pin in plan.linked}
+        self.single = plan.linked[0] if len(plan.linked) == 1 else None
+        """The only linked pin, when there is one: what arrives there is a complete set, and needs no queue."""
+        self.queues: dict[str, deque[tuple[Any, Cause]]] = (
+            {} if self.single is not None else {pin: deque() for pin in plan.linked}
+        )
         self.latest: dict[str, tuple[Any, Cause]] = {}
         """The latest value of each static pin: it fills sets that lack the pin, and is not consumed."""
-        self.single = plan.linked[0] if len(plan.linked) == 1 else None
         self.inflight: dict[int, Firing] = {}
         """Firings whose outputs have not all gone downstream, in order."""
         self.running = 0
@@ -254,6 +257,8 @@ class Machine:
         Sets that hold only static values, or what a node sent back to itself, do not count.
         """
         for index, state in enumerate(self.nodes):
+            if not any(state.queues.values()):
+                continue
             waiting = [pin for pin, queue in state.queues.items() if not queue and pin not in state.latest]
             left = {pin: len(queue) for pin, queue in state.queues.items() if queue}
             passing = {*state.plan.static, *state.plan.loop}
@@ -298,6 +303,8 @@ class Machine:
         if state.single is not None and self.open:
             self._fire(state, route.sink, {route.pin: value}, (cause,))
             return
+        if state.single is not None:
+            state.queues.setdefault(route.pin, deque())
         state.queues[route.pin].append((value, cause))
         while self.open and (found := self._take_set(state)) is not None:
             self._fire(state, route.sink, *found)
