@@ -39,4 +39,4 @@ def test_notes_are_neither_outputs_nor_kept_when_the_firing_is_over() -> None:
     firing = machine.firings[1]
     assert firing.emitted == 1
     machine.ended(1, [], None)
-    assert (firing.notes, machine.finished, list(machine.leftovers())) == ([], True, [])
+    assert (list(firing.notes), machine.finished, list(machine.leftovers())) == ([], True, [])

@@ -27,7 +27,7 @@ CALLS_AT_ONCE = 100
 """Roots that are told of a commit in one turn of the loop."""
 OnCommitted = Callable[["Owner", "Recorded", int, list[Record]], None]
 """Given a root, one of its runs, the sequence number of the first record, and the records."""
-HIGH_WATER = 50_000
+HIGH_WATER = 20_000
 """Records of one root that may wait for the disk before its pure firings pause."""
 
 _WRITE = "SELECT journal_write_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"

@@ -4,6 +4,7 @@ A snapshot says what the first *n* records led to. It is taken when the state ma
 written once the commit that holds the last of them is durable: a snapshot never knows more than the journal.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -36,7 +37,9 @@ def take(run: Run, large: "LargeValues", batch: "Batch") -> None:
         return
     run.snapshot_seq = run.seq
     run.snapshot_due = run.seq + EVERY
-    body = encode_records([("snapshot", _with_references(dump(run.machine, run.summary), large, batch))])
+    state = _with_references(dump(run.machine, run.summary), large, batch)
+    firings = state.pop("firings")
+    body = encode_records([("snapshot", state), *(("firing", *each) for each in firings)])
     batch.snapshots.append((run, run.seq, body))
 
 
@@ -48,8 +51,8 @@ async def save(connection: asyncpg.Connection, owner: "Owner", batch: "Batch") -
 
 def read(body: bytes) -> dict[str, Any]:
     """The state in a stored snapshot; large values in it are references."""
-    state: dict[str, Any] = decode_records(body)[0][1]
-    return state
+    (_, state), *firings = decode_records(body)
+    return {**state, "firings": [each[1:] for each in firings]}
 
 
 def bring_back(run: Run, seq: int, state: dict[str, Any]) -> None:
@@ -81,12 +84,27 @@ def _with_references(state: dict[str, Any], large: "LargeValues", batch: "Batch"
     state["inputs"] = {node: dict(pairs(values.items())) for node, values in state["inputs"].items()}
     state["outputs"] = pairs(state["outputs"])
     state["results"] = [[number, pairs(result)] for number, result in state["results"]]
-    for firing in state["firings"]:
-        firing.update(values=dict(pairs(firing["values"].items())), held=pairs(firing["held"]))
-        firing.update(notes=[kept(note) for note in firing["notes"]])
-        firing.update(payload=kept(firing["payload"]), decision=kept(firing["decision"]))
+    state["firings"] = [
+        (number, node, {pin: kept(value) for pin, value in values.items()}, causes, _rest(rest, kept))
+        for number, node, values, causes, rest in state["firings"]
+    ]
     for node in state["nodes"]:
         node["queues"] = {pin: caused(queue) for pin, queue in node["queues"].items()}
         node["latest"] = {pin: (kept(value), cause) for pin, (value, cause) in node["latest"].items()}
         node["gathered"] = caused(node["gathered"])
     return state
+
+
+def _rest(rest: dict[str, Any], kept: Callable[[Any], Any]) -> dict[str, Any]:
+    """What is special about a firing, with its large values as references."""
+    if not rest:
+        return rest
+    known = dict(rest)
+    if "held" in rest:
+        known["held"] = [(pin, kept(value)) for pin, value in rest["held"]]
+    if "notes" in rest:
+        known["notes"] = [kept(note) for note in rest["notes"]]
+    for name in ("payload", "decision"):
+        if name in rest:
+            known[name] = kept(rest[name])
+    return known

@@ -1,5 +1,6 @@
 """A firing: one run of a node on one complete set of inputs."""
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -53,7 +54,7 @@ class Firing:
         """The current attempt's start is recorded: after a crash the firing may have had its effect."""
         self.emitted = 0
         """How many outputs of a streaming firing are recorded."""
-        self.held: list[tuple[str, Any]] = []
+        self.held: Sequence[tuple[str, Any]] = ()
         """Outputs that may not go downstream yet."""
         self.sent = 0
         """How many outputs have gone downstream."""
@@ -61,7 +62,7 @@ class Firing:
         self.due: int | None = None
         """When a retry or a timer is due, in milliseconds since 1970."""
         self.payload: Any = None
-        self.notes: list[Any] = []
+        self.notes: Sequence[Any] = ()
         """What the firing noted for its later attempts."""
         self.caller: tuple[int, int] | None = None
         """(firing, slot) of the firing that called this one as a tool."""

@@ -128,24 +128,25 @@ class Machine:
         firing.emitted += 1
         state = self.nodes[firing.node]
         if firing.caller is not None:
-            firing.held.append((pin, value))
+            self._hold(firing, pin, value)
             return
         if not state.plan.policy.ordered or next(iter(state.inflight)) == number:
             self._deliver(state.plan, firing, [(pin, value)])
         else:
-            firing.held.append((pin, value))
+            self._hold(firing, pin, value)
         self._settle()
 
     def noted(self, number: int, value: Any) -> None:
         """A firing noted something for its later attempts; it is forgotten when the firing is over."""
-        self.firings[number].notes.append(value)
+        firing = self.firings[number]
+        firing.notes = [*firing.notes, value]
 
     def ended(self, number: int, outputs: Sequence[Emission], error: str | None) -> None:
         """A firing is over: these are the outputs that it has not sent yet, and why it failed, if it did."""
         firing = self.firings[number]
         state = self.nodes[firing.node]
         firing.phase = Phase.ENDED
-        firing.notes = []
+        firing.notes = ()
         self.busy -= 1
         plan = state.plan
         if error is not None and plan.policy.on_error == "fallback":
@@ -160,7 +161,7 @@ class Machine:
             if len(self.failures) < FAILURES_KEPT:
                 self.failures.append((number, firing.node, error))
         if outputs:
-            firing.held.extend(outputs)
+            firing.held = [*firing.held, *outputs] if firing.held else outputs
         self._free_slot(state)
         self._release(state, firing)
         if self._quiet:
@@ -392,9 +393,14 @@ class Machine:
         if state.plan.feeds:
             self._alive(state, -1)
 
+    def _hold(self, firing: Firing, pin: str, value: Any) -> None:
+        if not isinstance(firing.held, list):
+            firing.held = list(firing.held)
+        firing.held.append((pin, value))
+
     def _send_held(self, state: NodeState, firing: Firing) -> None:
         if firing.held:
-            held, firing.held = firing.held, []
+            held, firing.held = firing.held, ()
             self._deliver(state.plan, firing, held)
 
     def _block(self, number: int, phase: Phase) -> None:

@@ -1,10 +1,27 @@
 """A state machine as plain data, so that recovery of a long run need not fold its whole journal."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from treadle.kernel.firing import Cause, Firing, Phase
 from treadle.kernel.machine import Machine, NodeState
+
+
+_USUAL: dict[str, Any] = {
+    "phase": Phase.READY,
+    "attempt": 1,
+    "begun": False,
+    "emitted": 0,
+    "held": (),
+    "sent": 0,
+    "decision": None,
+    "due": None,
+    "payload": None,
+    "notes": (),
+    "caller": None,
+}
+"""A firing that has not begun."""
 
 
 class Counts(Protocol):
@@ -53,7 +70,7 @@ def restore(machine: Machine, counts: Counts, data: dict[str, Any]) -> None:
     machine.live = dict(data["live"])
     machine.open, machine.kept_starts = data["open"], set(data["kept_starts"])
     machine.edits = {(node, frozenset(map(_cause, causes))): inputs for node, causes, inputs in data["edits"]}
-    machine.firings = {each["number"]: _load_firing(each) for each in data["firings"]}
+    machine.firings = {each[0]: _load_firing(each) for each in data["firings"]}
     for state, dumped in zip(machine.nodes, data["nodes"], strict=True):
         _load_node(state, dumped, machine.firings)
     counts.nodes, counts.cost, counts.tokens = data["summary"]
@@ -63,33 +80,26 @@ def _cause(pair: list[int]) -> Cause:
     return pair[0], pair[1]
 
 
-def _dump_firing(firing: Firing) -> dict[str, Any]:
-    return {
-        "number": firing.number,
-        "node": firing.node,
-        "values": firing.values,
-        "causes": firing.causes,
-        "phase": firing.phase.value,
-        "attempt": firing.attempt,
-        "begun": firing.begun,
-        "emitted": firing.emitted,
-        "held": firing.held,
-        "sent": firing.sent,
-        "decision": firing.decision,
-        "due": firing.due,
-        "payload": firing.payload,
-        "notes": firing.notes,
-        "caller": firing.caller,
-    }
+def _dump_firing(firing: Firing) -> tuple[int, int, dict[str, Any], tuple[Cause, ...], dict[str, Any]]:
+    """Number, node, values, causes, and what is not as in a fresh firing: most of a long run's firings only wait."""
+    rest = {}
+    for name, usual in _USUAL.items():
+        value = getattr(firing, name)
+        if (value or usual) and value != usual:
+            rest[name] = value
+    if "phase" in rest:
+        rest["phase"] = firing.phase.value
+    return firing.number, firing.node, firing.values, firing.causes, rest
 
 
-def _load_firing(data: dict[str, Any]) -> Firing:
-    firing = Firing(data["number"], data["node"], data["values"], tuple(map(_cause, data["causes"])))
-    firing.phase = Phase(data["phase"])
-    firing.held = [(pin, value) for pin, value in data["held"]]
-    for name in ("attempt", "begun", "emitted", "sent", "decision", "due", "payload", "notes"):
-        setattr(firing, name, data[name])
-    firing.caller = (data["caller"][0], data["caller"][1]) if data["caller"] else None
+def _load_firing(data: Sequence[Any]) -> Firing:
+    number, node, values, causes, rest = data
+    firing = Firing(number, node, values, tuple(map(_cause, causes)))
+    for name, value in rest.items():
+        setattr(firing, name, value)
+    firing.phase = Phase(rest.get("phase", Phase.READY.value))
+    firing.held = tuple((pin, value) for pin, value in firing.held)
+    firing.caller = (firing.caller[0], firing.caller[1]) if firing.caller else None
     return firing
 
 
