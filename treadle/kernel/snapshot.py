@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from treadle.kernel.firing import Cause, Firing, Phase
 from treadle.kernel.machine import Machine, NodeState
 
-
 _USUAL: dict[str, Any] = {
     "phase": Phase.READY,
     "attempt": 1,
