@@ -55,4 +55,4 @@ bench: install-dev
 lock: install-dev
 	$(BIN)/uv lock --python $(BIN)/python --upgrade
 	$(BIN)/uv export --frozen --no-emit-project --no-header --no-annotate --no-default-groups --group build -o requirements.lock > /dev/null
-	$(BIN)/uv export --frozen --no-emit-project --no-header --no-annotate --group build --group dev -o requirements-dev.lock > /dev/null
+	$(BIN)/uv export --frozen --no-emit-project --no-header --no-annotate --group build --group dev --all-extras -o requirements-dev.lock > /dev/null
