@@ -12,7 +12,7 @@ import pytest
 
 from treadle.sdk.compute import ComputeFailed, ComputeLimit, ComputePool
 from treadle.sdk.errors import BlockError, RetryLater
-from treadle.sdk.templates import render
+from treadle.sdk.templates import WORKER_FUNCTION, render
 
 _MODULE = "tests.sdk.compute_functions"
 _NAMES = (
@@ -20,7 +20,7 @@ _NAMES = (
     *("raise_block_error", "chatter", "unencodable", "surroundings", "write_file", "open_socket", "start_program"),
     "fork",
 )
-FUNCTIONS = frozenset({*(f"{_MODULE}:{name}" for name in _NAMES), "treadle.sdk.template_engine:render_in_worker"})
+FUNCTIONS = frozenset({*(f"{_MODULE}:{name}" for name in _NAMES), WORKER_FUNCTION})
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="address space is bounded on Linux only")
 
