@@ -88,7 +88,9 @@ class Worker:
 
     async def _enter(self) -> None:
         self.id = WorkerId(uuid7())
-        self._journal_connection = await connect(self._dsn)
+        # Planning the journal's write anew for every commit would take a third of its time.
+        always_prepared = {"plan_cache_mode": "force_generic_plan"}
+        self._journal_connection = await connect(self._dsn, server_settings=always_prepared)
         self._listener = await connect(self._dsn)
         await listen(self._listener, self._heard)
         await self._bury_dead_neighbours()
