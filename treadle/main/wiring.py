@@ -8,11 +8,9 @@ import os
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from treadle.base.clock import SystemClock
 from treadle.base.config import Settings
-from treadle.base.database import DatabaseUrls, create_engine, create_pool, running_database
+from treadle.base.database import DatabaseUrls, create_pool, running_database
 from treadle.base.migrations import migrate
 from treadle.blocks.catalogue import ALL_BLOCKS, WORKER_FUNCTIONS
 from treadle.engine.bell import PostgresBell
@@ -26,6 +24,7 @@ from treadle.features.credentials.seals import KeySeals
 from treadle.features.credentials.service import CredentialsSource
 from treadle.features.executions.service import Executions
 from treadle.features.graphs.service import Graphs
+from treadle.features.graphs.storage import GraphStorage
 from treadle.integrations.catalogue import ALL_BLOCKS as INTEGRATION_BLOCKS
 from treadle.main.doors import PlatformDoors
 from treadle.main.housekeeping import keep_house
@@ -47,7 +46,6 @@ class Platform:
     store: Store
     worker: Worker
     doors: PlatformDoors
-    sql: AsyncEngine
 
 
 def make_registry(disabled: Iterable[str] = (), more: Iterable[Block] = ()) -> Registry:
@@ -82,15 +80,15 @@ async def _assemble(
     registry = make_registry(settings.disabled_blocks, more_blocks)
     pool = await create_pool(urls.engine, min_size=0, max_size=4)
     stack.callback(pool.terminate)
-    sql = create_engine(urls.api, pool_size=4)
-    stack.push_async_callback(sql.dispose)
+    graph_storage = GraphStorage(urls.api)
+    stack.push_async_callback(graph_storage.close)
     http = EgressClient(allow=_places(settings.egress_allow))
     stack.push_async_callback(http.aclose)
     compute = ComputePool(WORKER_FUNCTIONS)
     stack.push_async_callback(compute.aclose)
     store = Store(pool, PostgresBell(pool))
     seals = KeySeals(settings.home)
-    graphs = Graphs(sql, store, registry, seals)
+    graphs = Graphs(graph_storage, store, registry, seals)
     doors = PlatformDoors(http, compute, pool, settings.home / "scratch")
     blobs = LocalBlobs(settings.home / "values")
     services = Services(
@@ -110,7 +108,7 @@ async def _assemble(
         house = asyncio.create_task(keep_house(settings, urls, pool), name="housekeeping")
         stack.callback(house.cancel)
     executions = Executions(store, graphs, registry, blobs, worker if works else None, settings.timezone)
-    return Platform(settings, urls, registry, graphs, executions, store, worker, doors, sql)
+    return Platform(settings, urls, registry, graphs, executions, store, worker, doors)
 
 
 def credentials_source(settings: Settings) -> CredentialsSource:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
@@ -48,9 +49,21 @@ class GraphRepository:
         )
         return list(await self._session.scalars(query.limit(limit)))
 
-    def add(self, row: GraphVersion) -> None:
+    def add(
+        self, *, id: str, version: int, name: str, document: dict[str, Any], blocks: dict[str, int], digest: bytes
+    ) -> GraphVersion:
         """Add a version; it is written when the transaction ends."""
+        row = GraphVersion(
+            workspace_id=self._workspace,
+            id=id,
+            version=version,
+            name=name,
+            document=document,
+            blocks=blocks,
+            digest=digest,
+        )
         self._session.add(row)
+        return row
 
 
 @contextlib.asynccontextmanager

@@ -3,9 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar
-
-from sqlalchemy.ext.asyncio import AsyncEngine
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.base.errors import BadInput, NotFound
 from treadle.base.ids import BlockId, GraphId, WorkspaceId
@@ -14,14 +12,17 @@ from treadle.engine.secrets import sealed, secret_inputs
 from treadle.engine.store import Store
 from treadle.features.graphs.document import AgentFile, GraphPart
 from treadle.features.graphs.importer import SUB_AGENT_BLOCKS, to_graph
-from treadle.features.graphs.models import GraphVersion
-from treadle.features.graphs.repository import GraphRepository, graph_repository
 from treadle.features.graphs.schemas import input_schema, output_schema, run_inputs
+from treadle.features.graphs.storage import GraphStorage
 from treadle.features.graphs.validation import validate
 from treadle.features.graphs.view import Problem
 from treadle.kernel.plan import BlockFacts, Plan, compile_plan
 from treadle.sdk.block import BlockKind
 from treadle.sdk.registry import Registry
+
+if TYPE_CHECKING:
+    from treadle.features.graphs.models import GraphVersion
+    from treadle.features.graphs.repository import GraphRepository
 
 _KEPT = 500
 """Compiled graphs that one process remembers."""
@@ -43,14 +44,14 @@ class InvalidAgent(BadInput):
 class Graphs:
     """The graphs of an install. Also the engine's source of sub-agents (``treadle.engine.ports.Agents``)."""
 
-    def __init__(self, engine: AsyncEngine, store: Store, registry: Registry, seals: Seals | None = None) -> None:
-        self._engine = engine
+    def __init__(self, storage: GraphStorage, store: Store, registry: Registry, seals: Seals | None = None) -> None:
+        self._storage = storage
         self._store = store
         self._registry = registry
         self._seals = seals or NoSeals()
         self._compiled: dict[tuple[WorkspaceId, GraphId, int], tuple[GraphPart, Plan]] = {}
 
-    async def save(self, workspace: WorkspaceId, agent: AgentFile) -> GraphVersion:
+    async def save(self, workspace: WorkspaceId, agent: AgentFile) -> "GraphVersion":
         """Save an agent and its sub-agents; a graph that has not changed keeps its version.
 
         Raises:
@@ -60,15 +61,15 @@ class Graphs:
         if any(each.severity == "error" for each in problems):
             raise InvalidAgent(problems)
         versions: dict[str, int] = {}
-        async with graph_repository(self._engine, workspace) as repository:
+        async with self._storage.repository(workspace) as repository:
             for graph in _children_first(agent):
                 row = await self._save_graph(repository, workspace, graph, versions)
                 versions[graph.id] = row.version
         return row
 
     async def _save_graph(
-        self, repository: GraphRepository, workspace: WorkspaceId, graph: GraphPart, versions: Mapping[str, int]
-    ) -> GraphVersion:
+        self, repository: "GraphRepository", workspace: WorkspaceId, graph: GraphPart, versions: Mapping[str, int]
+    ) -> "GraphVersion":
         pinned = _with_versions(graph, versions)
         self._seal_constants(workspace, pinned)
         document = pinned.model_dump(mode="json", exclude={"version", "sub_graphs"})
@@ -78,8 +79,7 @@ class Graphs:
         newest = await repository.newest(graph_id)
         if newest is not None and newest.digest == digest:
             return newest
-        row = GraphVersion(
-            workspace_id=workspace,
+        return repository.add(
             id=graph.id,
             version=newest.version + 1 if newest else max(1, graph.version),
             name=graph.name,
@@ -87,8 +87,6 @@ class Graphs:
             blocks=self._block_versions(graph),
             digest=digest,
         )
-        repository.add(row)
-        return row
 
     def _seal_constants(self, workspace: WorkspaceId, graph: GraphPart) -> None:
         """Encrypt the values that are typed into secret inputs, where the pin takes a text."""
@@ -104,18 +102,18 @@ class Graphs:
         blocks = (self._registry.get(BlockId(node.block_id)) for node in graph.nodes)
         return {block.id: block.version for block in blocks if block is not None}
 
-    async def get(self, workspace: WorkspaceId, graph: GraphId, version: int | None = None) -> GraphVersion:
+    async def get(self, workspace: WorkspaceId, graph: GraphId, version: int | None = None) -> "GraphVersion":
         """A version of a graph, the newest unless said otherwise. Raises ``NotFound``."""
-        async with graph_repository(self._engine, workspace) as repository:
+        async with self._storage.repository(workspace) as repository:
             row = await (repository.newest(graph) if version is None else repository.version(graph, version))
         if row is None:
             which = graph if version is None else f"{graph}, version {version}"
             raise NotFound(f"There is no graph {which}.", fix="Import the agent first, with its sub-agents.")
         return row
 
-    async def listed(self, workspace: WorkspaceId, limit: int = 100) -> list[GraphVersion]:
+    async def listed(self, workspace: WorkspaceId, limit: int = 100) -> "list[GraphVersion]":
         """The newest version of every graph."""
-        async with graph_repository(self._engine, workspace) as repository:
+        async with self._storage.repository(workspace) as repository:
             return await repository.listed(max(1, min(limit, 500)))
 
     async def agent(self, workspace: WorkspaceId, graph: GraphId, version: int | None = None) -> AgentFile:
