@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from treadle.base.errors import ConfigurationError, Conflict
+from treadle.engine.worker import process_name
 from treadle.main.instance import check_port, running_instance, start_token, stop_instance, the_only_server
+
+PLACE = process_name().rsplit(":", 2)[0]
 
 
 def test_a_second_server_on_the_same_data_is_refused_with_the_address_of_the_first(tmp_path: Path) -> None:
@@ -31,9 +34,7 @@ def test_without_a_server_nothing_is_stopped(tmp_path: Path) -> None:
     assert stop_instance(tmp_path, 1.0) is False
 
 
-@pytest.mark.parametrize(
-    "process", ["host:1:1", f"{socket.gethostname()}:{os.getpid()}:12345", "x"], ids=["far", "near", "bad"]
-)
+@pytest.mark.parametrize("process", ["host:1:1", f"{PLACE}:{os.getpid()}:12345", "x"], ids=["far", "near", "bad"])
 def test_a_note_of_a_process_that_is_gone_stops_nobody(tmp_path: Path, process: str) -> None:
     note = {"pid": os.getpid(), "process": process, "url": "x"}
     (tmp_path / "server.json").write_text(json.dumps(note))
@@ -44,7 +45,7 @@ def test_a_note_of_a_process_that_is_gone_stops_nobody(tmp_path: Path, process: 
 def test_a_reused_process_id_is_not_taken_for_the_server(tmp_path: Path) -> None:
     with the_only_server(tmp_path, "x"):
         note = json.loads((tmp_path / "server.json").read_text())
-        note["process"] = f"{socket.gethostname()}:{os.getpid()}:1"
+        note["process"] = f"{PLACE}:{os.getpid()}:1"
         (tmp_path / "server.json").write_text(json.dumps(note))
         assert running_instance(tmp_path) is None
         assert stop_instance(tmp_path, 1.0) is False

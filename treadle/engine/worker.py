@@ -332,8 +332,7 @@ class Worker:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
-                if await self.pool.fetchval("SELECT workers_bury_v1()"):
-                    self._look.set()
+                await self._bury_dead_neighbours()
                 await self._wake()
                 self._look.set()
                 if self.roots:
@@ -376,21 +375,30 @@ def _settle(future: "asyncio.Future[bool]", result: bool) -> None:
 
 def process_name() -> str:
     """This process among all machines: host, process id, and when it started (so that a reused id is told apart)."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+    return f"{_place()}:{os.getpid()}:{_started(os.getpid())}"
 
 
 def process_lives(name: str) -> bool:
     """Whether the process of that name may still run; processes of other machines are given the benefit."""
-    host, pid, started = name.rsplit(":", 2)
-    if host != socket.gethostname():
+    place, pid, started = name.rsplit(":", 2)
+    if place != _place():
         return True
     return _started(int(pid)) == started
+
+
+def _place() -> str:
+    """Where process ids mean the same: this machine, and on it this container's own numbering of processes."""
+    try:
+        return f"{socket.gethostname()}/{os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115
+    except OSError:
+        return socket.gethostname()
 
 
 def _started(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123
-            return stat.read().rpartition(")")[2].split()[19]
+            state, *fields = stat.read().rpartition(")")[2].split()
+            return "gone" if state in "ZX" else fields[18]
     except OSError:
         try:
             os.kill(pid, 0)
