@@ -376,8 +376,9 @@ class Root:
         asked = outcome.retry_after or 0.0
         if asked > delay:  # false for a "not a number"
             delay = min(asked, LONGEST_RETRY_AFTER)
-        due = self.now_ms() + int(delay * 1000)
-        self.record(run, ("retry", firing.number, firing.attempt, outcome.error, self.now_ms(), due))
+        now = self.now_ms()
+        due = now + int(delay * 1000)
+        self.record(run, ("retry", firing.number, firing.attempt, outcome.error, now, due))
         run.machine.retrying(firing.number, firing.attempt, due)
         self.set_timer(run, firing)
 
