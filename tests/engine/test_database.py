@@ -11,6 +11,7 @@ from tests.engine.harness import Engine, chain, crash, plan_of, until
 from treadle.base.database import SET_WORKSPACE
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, WorkspaceId, uuid7
 from treadle.engine.journal import Journal
+from treadle.engine.rows import charge_row
 from treadle.engine.worker import Worker
 from treadle.kernel.records import FORMAT
 from treadle.kernel.states import FINAL, MOVES, Status
@@ -97,7 +98,7 @@ async def test_a_bad_record_ends_its_own_run_only(engine: Engine, monkeypatch: p
     victim = engine.worker.roots[ids[3]]
     if bad == "refused by the database":
         victim.batch().charges.append(
-            victim._charge_row(victim.main, next(iter(victim.main.machine.firings.values())), "no such kind", 1, 0)
+            charge_row(victim, victim.main, next(iter(victim.main.machine.firings.values())), "no such kind", 1, 0)
         )
     else:
         victim.record(victim.main, ("end", object()))

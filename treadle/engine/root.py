@@ -19,6 +19,7 @@ from treadle.engine.doors import make_context
 from treadle.engine.journal import HIGH_WATER, Batch, Journal
 from treadle.engine.large import LargeValues
 from treadle.engine.ports import Services
+from treadle.engine.rows import charge_row, created_row
 from treadle.engine.run import NodeSpec, Run
 from treadle.engine.secrets import FiringSecrets, secret_inputs
 from treadle.engine.summary import final_status, fold_summary, plain_json, summary_row
@@ -285,7 +286,7 @@ class Root:
         self.record(run, ("start", firing.number, firing.attempt, self.now_ms(), recorded))
         run.machine.started(firing.number, firing.attempt)
         if held:
-            batch.charges.append(self._charge_row(run, firing, "hold", held, 0))
+            batch.charges.append(charge_row(self, run, firing, "hold", held, 0))
 
     def _enter(self, run: Run, firing: Firing, spec: NodeSpec, inputs: dict[str, Any], held: int) -> None:
         """Run the attempt, when there is room for one more."""
@@ -321,7 +322,7 @@ class Root:
             return
         if held and outcome.suspended is None:
             settled = outcome.settlement
-            self.batch().charges.append(self._charge_row(run, firing, "settle", settled.amount, settled.written_off))
+            self.batch().charges.append(charge_row(self, run, firing, "settle", settled.amount, settled.written_off))
         microseconds = int((self.services.clock.monotonic() - began) * 1e6)
         usage = context.usage
         extra: dict[str, Any] = {}
@@ -450,18 +451,6 @@ class Root:
         if run.listener is not None:
             run.listener()
 
-    def _charge_row(self, run: Run, firing: Firing, kind: str, amount: int, written_off: int) -> dict[str, Any]:
-        return {
-            "root_id": self.id,
-            "execution_id": run.id,
-            "firing": firing.number,
-            "attempt": firing.attempt,
-            "kind": kind,
-            "workspace_id": self.workspace,
-            "amount": amount,
-            "written_off": written_off,
-        }
-
     # ---- rest and end -------------------------------------------------------------------------------------------
 
     def check(self, run: Run) -> None:
@@ -577,25 +566,3 @@ class Root:
         for waiter in run.tool_waiters.values():
             waiter.cancel()
         run.timers.clear()
-
-
-def created_row(root: Root, run: Run, inputs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    """The row of an execution that this worker starts itself."""
-    parent = run.parent
-    return {
-        "id": run.id,
-        "root_id": root.id,
-        "parent_id": parent[0].id if parent else None,
-        "parent_firing": parent[1] if parent else None,
-        "parent_slot": parent[2] if parent else None,
-        "workspace_id": root.workspace,
-        "graph_id": run.plan.graph_id,
-        "graph_version": run.plan.graph_version,
-        "plan_digest": run.plan.digest.hex(),
-        "format": FORMAT,
-        "epoch": root.epoch,
-        "idempotency_key": run.idempotency_key,
-        "settings": run.settings,
-        "inputs": plain_json({str(node): dict(values) for node, values in inputs.items()}),
-        "rerun_of": run.rerun_of,
-    }

@@ -18,7 +18,8 @@ from treadle.engine.bell import QUEUE, PostgresBell, listen
 from treadle.engine.journal import DATABASE_GONE, Journal, OnCommitted
 from treadle.engine.ports import Services
 from treadle.engine.recovery import Recovery, go_on
-from treadle.engine.root import Root, created_row
+from treadle.engine.root import Root
+from treadle.engine.rows import created_row
 from treadle.engine.run import Run
 from treadle.engine.store import ExecutionRow, Store, execution_row
 from treadle.kernel.plan import Plan
