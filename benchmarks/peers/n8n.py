@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,10 @@ def _ready(base: str) -> bool:
     return bool(ask("POST", f"{base}/webhook/chain10", {"n": 0}, timeout=10)[0] == 200)
 
 
+def _serves(hook: str) -> bool:
+    return ask("POST", hook, {"n": 0, "items": [{"n": 0}]}, timeout=10)[0] == 200
+
+
 def _deploy(base: str, slow_port: int) -> None:
     headers = {"browser-id": "bench"}
     status, answer, found = ask("POST", f"{base}/rest/owner/setup", _OWNER, headers)
@@ -87,6 +92,8 @@ def _work(base: str, process: subprocess.Popen[bytes], quick: bool) -> dict[str,
             found[f"chain-{length}"] = rates(f"{hooks}/chain{length}", {"n": 0}, length, times)
         except Refused:  # its default engine fails at times with the longest chain: then there is no figure
             continue
+    for hook in ("items", "slow"):  # after a chain that its default engine cannot run, they come back one by one
+        seconds_until(partial(_serves, f"{hooks}/{hook}"), process)
     items = [{"n": number} for number in range(1_000)]
     found["items-1000"] = rates(f"{hooks}/items", {"items": items}, 3_000, 3)
     found["waits-200"] = together(f"{hooks}/slow", {"n": 0}, 200, 3)
