@@ -61,7 +61,7 @@ def _ready(base: str) -> bool:
 
 
 def _serves(hook: str) -> bool:
-    return ask("POST", hook, {"n": 0, "items": [{"n": 0}]}, timeout=10)[0] == 200
+    return bool(ask("POST", hook, {"n": 0, "items": [{"n": 0}]}, timeout=10)[0] == 200)
 
 
 def _deploy(base: str, slow_port: int) -> None:
