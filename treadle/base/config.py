@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -69,6 +70,9 @@ class Settings(BaseSettings):
     concurrent_runs_per_workspace: int = Field(
         default=25_000, ge=1, validation_alias="TREADLE_CONCURRENT_RUNS_PER_WORKSPACE"
     )
+    provider_rates: Annotated[Mapping[str, float], NoDecode] = Field(
+        default_factory=dict, validation_alias="TREADLE_PROVIDER_RATES"
+    )
     keep_days: int = Field(default=0, ge=0, le=36_500, validation_alias="TREADLE_KEEP_DAYS")
 
     @property
@@ -97,6 +101,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return frozenset(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("provider_rates", mode="before")
+    @classmethod
+    def _rates(cls, value: object) -> object:
+        return _parsed_rates(value) if isinstance(value, str) else value
 
     @field_validator("egress_allow")
     @classmethod
@@ -162,6 +171,20 @@ def _is_postgres_address(value: str) -> bool:
         return parts.scheme in ("postgresql", "postgres") and (parts.port or 1) > 0
     except ValueError:
         return False
+
+
+def _parsed_rates(text: str) -> dict[str, float]:
+    """``github=10,openai=2.5``: calls a second for each account of a provider."""
+    rates: dict[str, float] = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        provider, _, rate = part.partition("=")
+        try:
+            rates[provider.strip()] = float(rate)
+        except ValueError:
+            raise ValueError("it must look like github=10,openai=2.5 (calls a second)") from None
+        if not 0 < rates[provider.strip()] <= 1_000_000:
+            raise ValueError("every rate must be above 0 and at most 1,000,000 calls a second")
+    return rates
 
 
 def _checked_place(place: str) -> str:

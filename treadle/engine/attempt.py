@@ -91,6 +91,8 @@ async def run_attempt(
         async with asyncio.timeout(spec.node.policy.timeout):
             context.credentials = await services.credentials.credentials_for(workspace, block, inputs)
             ask_if_sensitive(block, inputs, context)
+            if services.rates is not None:
+                await services.rates.wait(context.credentials.values())
             async for emission in block.run(block.reader.read(with_references(inputs, context)), context):
                 sent = checked(spec, emission)
                 if skip:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from treadle.base.clock import Clock
 from treadle.base.ids import ExecutionId, GraphId, NodeId, WorkspaceId
+from treadle.engine.rates import AccountRates
 from treadle.kernel.plan import Plan, PlanNode
 from treadle.sdk.block import Block
 from treadle.sdk.context import Compute, Files, Http, Storage, Usage
@@ -156,6 +157,8 @@ class Services:
     blobs: Blobs
     charges: Charges = field(default_factory=FreeOfCharge)
     limits: Limits = Limits()
+    rates: AccountRates | None = None
+    """How often providers' accounts may be called; no limit without it."""
     seals: Seals = field(default_factory=NoSeals)
     specs: dict[bytes, Any] = field(default_factory=dict)
     """Blocks looked up per plan, by digest (``treadle.engine.run.node_specs``)."""

@@ -16,6 +16,7 @@ from treadle.blocks.catalogue import ALL_BLOCKS, WORKER_FUNCTIONS
 from treadle.engine.bell import PostgresBell
 from treadle.engine.blobs import LocalBlobs
 from treadle.engine.ports import Limits, Services
+from treadle.engine.rates import AccountRates
 from treadle.engine.store import Store
 from treadle.engine.worker import Worker
 from treadle.features.credentials.keyring import Keyring
@@ -99,6 +100,7 @@ async def _assemble(
         agents=graphs,
         blobs=blobs,
         limits=_limits(settings),
+        rates=AccountRates(settings.provider_rates, SystemClock()) if settings.provider_rates else None,
         seals=seals,
     )
     worker = Worker(urls.engine, services, per_workspace=settings.concurrent_runs_per_workspace)
