@@ -89,7 +89,7 @@ def _work(base: str, process: subprocess.Popen[bytes], quick: bool) -> dict[str,
     found: dict[str, list[float]] = {}
     for length in (10, 100, 1000):
         try:
-            found[f"chain-{length}"] = rates(f"{hooks}/chain{length}", {"n": 0}, length, times)
+            found[f"chain-{length}"] = rates(f"{hooks}/chain{length}", {"n": 0}, length, times, result=length)
         except Refused:  # its default engine fails at times with the longest chain: then there is no figure
             continue
     for hook in ("items", "slow"):  # after a chain that its default engine cannot run, they come back one by one

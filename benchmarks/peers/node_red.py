@@ -42,7 +42,7 @@ def _work(base: str, process: subprocess.Popen[bytes], quick: bool) -> dict[str,
     if post(f"{base}/items", {"items": numbers}) != [number + 3 for number in numbers]:
         raise RuntimeError("Node-RED's items came back wrong")
     return {
-        **{f"chain-{n}": rates(f"{base}/chain/{n}", {"n": 0}, n, times) for n in (10, 100, 1000)},
+        **{f"chain-{n}": rates(f"{base}/chain/{n}", {"n": 0}, n, times, result=n) for n in (10, 100, 1000)},
         "items-1000": rates(f"{base}/items", {"items": numbers}, 3_000, times),
         "waits-200": together(f"{base}/slow", {}, 200, 3),
     }

@@ -81,15 +81,26 @@ def seconds_until(ready: Callable[[], bool], process: subprocess.Popen[bytes]) -
     raise Refused(f"not ready within {START_SECONDS:.0f} seconds")
 
 
-def rates(url: str, body: Any, amount: int, times: int) -> list[float]:
-    """Work per second of requests that do ``amount`` each, one after the other; the first two do not count."""
+def rates(url: str, body: Any, amount: int, times: int, *, result: int | None = None) -> list[float]:
+    """Work per second of requests that do ``amount`` each, one after the other; the first two do not count.
+
+    ``result`` is what ``n`` must have become. Raises Refused for any other answer: a quick failure is no speed.
+    """
     values: list[float] = []
     for number in range(times + 2):
         began = time.perf_counter()
-        post(url, body)
+        answer = post(url, body)
+        if result is not None and _number_in(answer) != result:
+            raise Refused(f"{url}: answered {str(answer)[:200]}")
         if number >= 2:
             values.append(amount / (time.perf_counter() - began))
     return values
+
+
+def _number_in(answer: Any) -> Any:
+    """``n`` of the answer, which some give as a list of one object."""
+    first = answer[0] if isinstance(answer, list) and answer else answer
+    return first.get("n") if isinstance(first, dict) else None
 
 
 def together(url: str, body: Any, count: int, times: int) -> list[float]:
