@@ -101,8 +101,10 @@ class SubAgentRun:
     """A sub-agent as the block that started it sees it."""
 
     def __init__(self, root: "Root", child: Run) -> None:
+        assert child.parent is not None
         self._root = root
         self._child = child
+        self._parent = child.parent[0]
         self._changed: asyncio.Future[None] | None = None
 
     @property
@@ -125,19 +127,19 @@ class SubAgentRun:
 
     async def _wait(self) -> None:
         self._changed = asyncio.get_running_loop().create_future()
-        self._root.await_inside()
+        self._root.await_inside(self._parent)
         try:
             await self._changed
         except asyncio.CancelledError:
             if not self._changed.done() or self._changed.cancelled():
-                self._root.awaiting -= 1
+                self._root.go_on_inside(self._parent)
             raise
         finally:
             self._changed = None
 
     def _on_change(self) -> None:
         if self._changed is not None and not self._changed.done():
-            self._root.awaiting -= 1
+            self._root.go_on_inside(self._parent)
             self._changed.set_result(None)
 
 
@@ -171,12 +173,12 @@ class NodeTools:
     async def _wait(self, number: int) -> None:
         waiter = asyncio.get_running_loop().create_future()
         self._run.tool_waiters[number] = waiter
-        self._root.await_inside()
+        self._root.await_inside(self._run)
         try:
             await waiter
         except asyncio.CancelledError:
             if not waiter.done() or waiter.cancelled():
-                self._root.awaiting -= 1
+                self._root.go_on_inside(self._run)
             raise
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from treadle.base.clock import Clock
 from treadle.base.ids import ExecutionId, GraphId, NodeId, WorkspaceId
+from treadle.engine.crowd import Crowd
 from treadle.engine.rates import AccountRates
 from treadle.kernel.plan import Plan, PlanNode
 from treadle.sdk.block import Block
@@ -142,7 +143,9 @@ class Limits:
     stored_bytes: int = 10_000_000_000
     credits: int = 1_000_000_000
     concurrent_firings: int = 1_000
-    """Firings of one root that may be running at once, outside the engine's own loop."""
+    """Firings of one agent that may be running at once in a process, outside the engine's own loop."""
+    concurrent_firings_of_workspace: int = 4_000
+    """The same, of all agents of one workspace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +163,14 @@ class Services:
     rates: AccountRates | None = None
     """How often providers' accounts may be called; no limit without it."""
     seals: Seals = field(default_factory=NoSeals)
+    crowd: Crowd = field(init=False)
     specs: dict[bytes, Any] = field(default_factory=dict)
     """Blocks looked up per plan, by digest (``treadle.engine.run.node_specs``)."""
+
+    def __post_init__(self) -> None:
+        limits = self.limits
+        crowd = Crowd(limits.concurrent_firings, limits.concurrent_firings_of_workspace)
+        object.__setattr__(self, "crowd", crowd)
 
 
 def policy_refusal(block: Block | None, node: PlanNode) -> str:

@@ -164,10 +164,16 @@ class Root:
         self.record(run, ("note", firing.number, self.large.recorded_value(value, self.batch())))
         run.machine.noted(firing.number, value)
 
-    def await_inside(self) -> None:
+    def await_inside(self, run: Run) -> None:
         """A running firing only waits for a sub-agent or a tool from now on."""
         self.awaiting += 1
+        self.services.crowd.step_aside(self.workspace, run.plan.graph_id)
         self._loop.call_soon(self.rest)
+
+    def go_on_inside(self, run: Run) -> None:
+        """What it waited for has come, or it is cut off."""
+        self.awaiting -= 1
+        self.services.crowd.step_back(self.workspace, run.plan.graph_id)
 
     def wake(self, run: Run) -> None:
         """Something of the run may be ready: start it now, so that an end and the starts it allows share a commit."""
@@ -290,18 +296,21 @@ class Root:
 
     def _enter(self, run: Run, firing: Firing, spec: NodeSpec, inputs: dict[str, Any], held: int) -> None:
         """Run the attempt, when there is room for one more."""
+        start = partial(self._begin_attempt, run, firing, spec, inputs, held)
+        self.services.crowd.enter(self.workspace, run.plan.graph_id, start)
+
+    def _begin_attempt(self, run: Run, firing: Firing, spec: NodeSpec, inputs: dict[str, Any], held: int) -> bool:
         if self.over or run.closed:
-            return
-        if len(run.tasks) >= self.services.limits.concurrent_firings:
-            run.waiting_room.append(partial(self._enter, run, firing, spec, inputs, held))
-            return
+            return False
         run.started[firing.number] = self.now_ms()
         task = self._loop.create_task(self._attempt(run, firing, spec, inputs, held))
-        task.add_done_callback(self._attempt_done)
+        task.add_done_callback(partial(self._attempt_done, run))
         run.tasks[firing.number] = task
+        return True
 
-    def _attempt_done(self, task: "asyncio.Task[None]") -> None:
-        """A fault of the engine itself ends the run, instead of leaving it hanging."""
+    def _attempt_done(self, run: Run, task: "asyncio.Task[None]") -> None:
+        """Make room; a fault of the engine itself ends the run, instead of leaving it hanging."""
+        self.services.crowd.leave(self.workspace, run.plan.graph_id)
         if not task.cancelled() and (error := task.exception()) is not None and not self.over:
             _log.error("the engine failed in a run", extra={"root": str(self.id)}, exc_info=error)
             self._journal.fail(self, f"The engine failed: {type(error).__name__}.")
@@ -332,8 +341,6 @@ class Root:
             extra["cost"] = outcome.settlement.amount
             self.cost += outcome.settlement.amount
         self._conclude(run, firing, spec, outcome, microseconds, extra)
-        if run.waiting_room:
-            run.waiting_room.popleft()()
 
     def _emit(self, run: Run, firing: Firing, secrets: FiringSecrets | None, emission: tuple[str, Any]) -> None:
         """A streaming block sent a value: recorded, and on its way."""
@@ -442,7 +449,7 @@ class Root:
         if firing.caller is not None:
             waiter = run.tool_waiters.pop(firing.number, None)
             if waiter is not None and not waiter.done():
-                self.awaiting -= 1
+                self.go_on_inside(run)
                 waiter.set_result(None)
         if run.listener is not None:
             self._grown(run)

@@ -1,7 +1,6 @@
 """One execution while a worker holds it: its state machine, and what is still to be written of it."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -75,7 +74,6 @@ class Run:
         "tasks",
         "timers",
         "tool_waiters",
-        "waiting_room",
     )
 
     def __init__(
@@ -111,8 +109,6 @@ class Run:
         self.timers: dict[int, asyncio.TimerHandle] = {}
         self.children: dict[tuple[int, int], Run] = {}
         """Sub-agents by (firing, slot)."""
-        self.waiting_room: deque[Callable[[], None]] = deque()
-        """Attempts above the number that may run at once."""
         self.tool_waiters: dict[int, asyncio.Future[None]] = {}
         self.listener: Callable[[], None] | None = None
         """Told when the outputs of this sub-agent grow, or it ends."""
