@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.install import N8N, installed, node
-from benchmarks.peers.server import Refused, ask, memory, rates, running, seconds_until, together
+from benchmarks.peers.server import Refused, ask, memory, number_in, rates, running, seconds_until, together
 
 _OWNER = {"email": "bench@example.com", "firstName": "Bench", "lastName": "Mark", "password": "Measure-12345"}
 
@@ -57,11 +57,13 @@ def _api_answers(base: str) -> bool:
 
 
 def _ready(base: str) -> bool:
-    return bool(ask("POST", f"{base}/webhook/chain10", {"n": 0}, timeout=10)[0] == 200)
+    """While n8n starts it answers every webhook with a text and status 200: only the sum tells."""
+    return bool(number_in(ask("POST", f"{base}/webhook/chain10", {"n": 0}, timeout=10)[1]) == 10)
 
 
 def _serves(hook: str) -> bool:
-    return bool(ask("POST", hook, {"n": 0, "items": [{"n": 0}]}, timeout=10)[0] == 200)
+    status, answer, _ = ask("POST", hook, {"n": 0, "items": [{"n": 0}]}, timeout=10)
+    return status == 200 and not isinstance(answer, str)
 
 
 def _deploy(base: str, slow_port: int) -> None:

@@ -90,14 +90,14 @@ def rates(url: str, body: Any, amount: int, times: int, *, result: int | None = 
     for number in range(times + 2):
         began = time.perf_counter()
         answer = post(url, body)
-        if result is not None and _number_in(answer) != result:
+        if result is not None and number_in(answer) != result:
             raise Refused(f"{url}: answered {str(answer)[:200]}")
         if number >= 2:
             values.append(amount / (time.perf_counter() - began))
     return values
 
 
-def _number_in(answer: Any) -> Any:
+def number_in(answer: Any) -> Any:
     """``n`` of the answer, which some give as a list of one object."""
     first = answer[0] if isinstance(answer, list) and answer else answer
     return first.get("n") if isinstance(first, dict) else None
