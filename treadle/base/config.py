@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from treadle.base.crypto import parsed_keys
 from treadle.base.errors import ConfigurationError
 from treadle.base.paths import default_home
 
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(default=SecretStr(""), validation_alias="DATABASE_URL")
     database_engine_url: SecretStr = Field(default=SecretStr(""), validation_alias="DATABASE_ENGINE_URL")
     database_api_url: SecretStr = Field(default=SecretStr(""), validation_alias="DATABASE_API_URL")
+    encryption_keys: SecretStr = Field(default=SecretStr(""), validation_alias="TREADLE_ENCRYPTION_KEYS")
     egress_allow: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(), validation_alias="TREADLE_EGRESS_ALLOW"
     )
@@ -126,6 +128,12 @@ class Settings(BaseSettings):
             raise ValueError("it must look like postgresql://user:password@host:5432/database")
         return value
 
+    @field_validator("encryption_keys")
+    @classmethod
+    def _keys(cls, value: SecretStr) -> SecretStr:
+        parsed_keys(value.get_secret_value())
+        return value
+
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -157,7 +165,7 @@ def _first_problem(error: ValidationError) -> ConfigurationError:
     problem = error.errors(include_url=False)[0]
     name = str(problem["loc"][0])
     variable = variable_names().get(name, name)
-    shown = "(hidden)" if variable.startswith("DATABASE_") else repr(problem["input"])
+    shown = "(hidden)" if variable.startswith(("DATABASE_", "TREADLE_ENCRYPTION_")) else repr(problem["input"])
     reason = problem["msg"].removeprefix("Value error, ").lower()
     return ConfigurationError(
         f"The setting {variable} has the value {shown}, which cannot be used: {reason}.",
