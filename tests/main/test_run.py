@@ -140,7 +140,7 @@ def test_a_bad_file_is_told_in_one_message(treadle: Call, tmp_path: Path, case: 
     assert expected in called.err
     error = treadle("run", str(tmp_path / "agent.json"), "--json").json["error"]
     assert error["message"]
-    assert error["fix"]
+    assert error["details"]["fix"]
 
 
 @pytest.mark.parametrize(

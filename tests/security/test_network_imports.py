@@ -55,7 +55,7 @@ MAY_CONNECT: dict[str, frozenset[str]] = {
     "treadle/features/*/repository.py": frozenset({"asyncpg"}),
     "treadle/features/executions/storage.py": frozenset({"asyncpg"}),
     # Asks whether the database answers.
-    "treadle/web/app.py": frozenset({"asyncpg"}),
+    "treadle/web/health.py": frozenset({"asyncpg"}),
     # The server.
     "treadle/main/*.py": frozenset({"granian", "socket", "ssl", "asyncpg", "httpx"}),
     # Whether a port of this machine is free, and whether the server answers there.

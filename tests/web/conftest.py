@@ -12,7 +12,8 @@ import pytest
 from tests.conftest import isolated_settings
 from tests.main.installs import running_install
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId
-from treadle.main.wiring import credentials_source, running_platform
+from treadle.main.site import site_of
+from treadle.main.wiring import running_platform
 from treadle.web.app import make_app
 from treadle.web.guard import Guard
 from treadle.web.site import Site
@@ -64,15 +65,7 @@ async def client(install: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     """A client with the token."""
     settings = isolated_settings(install, monkeypatch)
     async with running_platform(settings) as platform:
-        site = Site(
-            graphs=platform.graphs,
-            executions=platform.executions,
-            registry=platform.registry,
-            worker=platform.worker,
-            credentials=credentials_source(settings),
-            token=TOKEN,
-            version="test",
-        )
+        site = site_of(platform, TOKEN)
         app = make_app(site, names=["treadle.example"], origins=["https://treadle.example"])
         transport = httpx.ASGITransport(app)
         headers = {"Authorization": f"Bearer {TOKEN}"}

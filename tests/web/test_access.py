@@ -33,7 +33,7 @@ async def test_every_route_but_the_public_ones_needs_the_token(client: Client) -
             headers = {b"Authorization": authorization.encode()}
             answer = await client.http.request(method, path, headers=headers)
             assert answer.status_code == 401, (method, path, authorization)
-            assert answer.json()["error"]["code"] == "unauthorized"
+            assert answer.json()["error"]["code"] == "UNAUTHORIZED"
 
 
 async def test_the_documented_routes_and_the_public_ones_are_all_there_is(client: Client) -> None:
@@ -72,7 +72,7 @@ async def test_known_names_and_plain_addresses_are_answered(client: Client, host
 )
 async def test_other_names_are_refused(client: Client, host: str) -> None:
     answer = await client.http.get("/health", headers={"Host": host})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (421, "wrong_host")
+    assert (answer.status_code, answer.json()["error"]["details"]["reason"]) == (421, "wrong_host")
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ async def test_other_names_are_refused(client: Client, host: str) -> None:
 )
 async def test_foreign_pages_change_nothing(client: Client, origin: str) -> None:
     answer = await client.http.post("/api/v2/builder/graphs", json={}, headers={"Origin": origin})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "wrong_origin")
+    assert (answer.status_code, answer.json()["error"]["details"]["reason"]) == (403, "wrong_origin")
     assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:8006", "https://treadle.example"])
 async def test_own_pages_are_let_through(client: Client, origin: str) -> None:
     answer = await client.http.post("/api/v2/builder/graphs", json={}, headers={"Origin": origin})
-    assert answer.json()["error"]["code"] == "bad_agent_file"
+    assert answer.json()["error"]["details"]["reason"] == "bad_agent_file"
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
@@ -118,7 +118,7 @@ async def test_deep_json_is_refused_on_every_route(client: Client) -> None:
     body = b'{"input_data": {"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}"
     headers = {"Content-Type": "application/json"}
     answer = await client.http.post("/api/v2/builder/graphs/g/execute", content=body, headers=headers)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "too_deep")
+    assert (answer.status_code, answer.json()["error"]["details"]["reason"]) == (400, "too_deep")
 
 
 @given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner, max_size=4), max_leaves=30))
@@ -157,5 +157,5 @@ async def test_an_inner_failure_tells_nothing(client: Client, monkeypatch: pytes
     monkeypatch.setattr(type(client.site.executions), "listed", broken)
     answer = await client.http.get("/api/v2/executions")
     assert answer.status_code == 500
-    assert answer.json()["error"]["code"] == "internal_error"
+    assert answer.json()["error"]["code"] == "INTERNAL_ERROR"
     assert "secret" not in answer.text

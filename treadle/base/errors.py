@@ -23,7 +23,21 @@ class BadInput(TreadleError):
     """What the caller sent cannot be used as it is."""
 
     code = "bad_input"
-    status = 400
+    status = 422
+
+
+class Unauthorised(TreadleError):
+    """Nobody knows who sends this: no token or key, or one that is wrong or no longer good."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class Forbidden(TreadleError):
+    """The caller is known, and may not do this."""
+
+    code = "forbidden"
+    status = 403
 
 
 class NotFound(TreadleError):

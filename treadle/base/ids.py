@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import NewType
 from uuid import UUID
 
+UserId = NewType("UserId", UUID)
+SessionId = NewType("SessionId", UUID)
 WorkspaceId = NewType("WorkspaceId", UUID)
 GraphId = NewType("GraphId", str)
 NodeId = NewType("NodeId", str)
@@ -18,6 +20,10 @@ NewUuid = Callable[[], UUID]
 
 LOCAL_WORKSPACE = WorkspaceId(UUID("00000000-0000-7000-8000-000000000001"))
 """The workspace of an install that nobody has signed in to."""
+
+
+OPERATOR = UserId(UUID("00000000-0000-7000-8000-000000000002"))
+"""Whoever holds the start-up token: the person at the machine itself."""
 
 
 def uuid7() -> UUID:

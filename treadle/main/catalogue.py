@@ -6,9 +6,9 @@ from treadle.main.agent_input import read_agent
 from treadle.main.terminal import BAD_INPUT, err, one_line, out, plain, print_json, print_problems
 from treadle.main.wiring import credentials_source, make_registry
 from treadle.sdk.block import Block
-from treadle.web.answers import block_body
-from treadle.web.models import CredentialNeedBody
-from treadle.web.needs import need_bodies
+from treadle.web.builder.answers import block_body
+from treadle.web.builder.bodies import CredentialNeedBody
+from treadle.web.builder.needs import need_bodies
 from treadle.web.problems import problem_body
 
 

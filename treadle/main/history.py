@@ -10,7 +10,7 @@ from treadle.kernel.states import FINAL, Status
 from treadle.main.sessions import find_execution, looking_platform
 from treadle.main.terminal import one_line, out, plain, print_json, shown
 from treadle.main.wiring import Platform
-from treadle.web.answers import begun_at, firing_body, run_detail, run_summary, seconds_of
+from treadle.web.executions.answers import begun_at, firing_body, run_detail, run_summary, seconds_of
 
 if TYPE_CHECKING:
     from rich.table import Table

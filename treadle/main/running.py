@@ -23,7 +23,7 @@ from treadle.main.sessions import run_async, settings_of_person
 from treadle.main.terminal import FAILED, err, one_line, out, plain, print_json, shown
 from treadle.main.watching import until_over
 from treadle.main.wiring import Platform, running_platform, tune_garbage_collector
-from treadle.web.answers import run_report, seconds_of
+from treadle.web.executions.answers import run_report, seconds_of
 
 _STOP_SECONDS = 10.0
 _OUTPUTS_SHOWN = 100

@@ -71,22 +71,17 @@ async def _serve(settings: Settings, token: str, url: str, begun: float) -> None
     from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415 (while the database starts)
     from granian.server.embed import Server  # noqa: PLC0415
 
-    from treadle.main.wiring import credentials_source, running_platform, tune_garbage_collector  # noqa: PLC0415
+    from treadle.main.site import site_of  # noqa: PLC0415
+    from treadle.main.wiring import running_platform, tune_garbage_collector  # noqa: PLC0415
     from treadle.web.app import make_app  # noqa: PLC0415
-    from treadle.web.site import Site  # noqa: PLC0415
 
     stopped = _stop_signal()
     async with running_platform(settings) as platform:
-        site = Site(
-            graphs=platform.graphs,
-            executions=platform.executions,
-            registry=platform.registry,
-            worker=platform.worker,
-            credentials=credentials_source(settings),
-            token=token,
-            version=release(),
+        app = make_app(
+            site_of(platform, token),
+            names=_names(settings),
+            origins=[settings.public_url] if settings.public_url else [],
         )
-        app = make_app(site, names=_names(settings), origins=[settings.public_url] if settings.public_url else [])
         server = Server(
             app,
             address=settings.host,

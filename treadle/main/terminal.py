@@ -87,9 +87,9 @@ def tell_failure(error: TreadleError) -> int:
 
 def failure(error: TreadleError) -> dict[str, Any]:
     """A failure as programs get it: the form of the HTTP interface."""
-    body: dict[str, Any] = {"code": error.code, "message": error.message, "fix": error.fix}
-    problems = error_problems(error)
-    return {**body, "problems": problems} if problems else body
+    from treadle.web.problems import failure_of  # noqa: PLC0415
+
+    return failure_of(error).error.model_dump(mode="json")
 
 
 def error_problems(error: TreadleError) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from treadle.base.clock import SystemClock
 from treadle.base.config import Settings
 from treadle.base.database import DatabaseUrls, create_pool, running_database
 from treadle.base.migrations import migrate
+from treadle.base.sessions import WorkspaceDatabase
 from treadle.blocks.catalogue import ALL_BLOCKS, WORKER_FUNCTIONS
 from treadle.engine.bell import PostgresBell
 from treadle.engine.blobs import LocalBlobs
@@ -81,15 +82,15 @@ async def _assemble(
     registry = make_registry(settings.disabled_blocks, more_blocks)
     pool = await create_pool(urls.engine, min_size=0, max_size=4)
     stack.callback(pool.terminate)
-    graph_storage = GraphStorage(urls.api)
-    stack.push_async_callback(graph_storage.close)
+    database = WorkspaceDatabase(urls.api)
+    stack.push_async_callback(database.close)
     http = EgressClient(allow=_places(settings.egress_allow))
     stack.push_async_callback(http.aclose)
     compute = ComputePool(WORKER_FUNCTIONS)
     stack.push_async_callback(compute.aclose)
     store = Store(pool, PostgresBell(pool))
     seals = KeySeals(settings.home)
-    graphs = Graphs(graph_storage, store, registry, seals)
+    graphs = Graphs(GraphStorage(database), store, registry, seals)
     doors = PlatformDoors(http, compute, pool, settings.home / "scratch")
     blobs = LocalBlobs(settings.home / "values")
     services = Services(

@@ -1,40 +1,25 @@
 """The HTTP interface as one ASGI application."""
 
-import asyncio
 import logging
 from collections.abc import Iterable
-from importlib.util import find_spec
-from pathlib import Path
+from uuid import uuid4
 
-import asyncpg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from treadle.base.errors import NotFound, TreadleError
-from treadle.web import builder, executions
+from treadle.base.errors import TreadleError
+from treadle.web import docs, health
+from treadle.web.access import declare_access
+from treadle.web.builder import routes as builder
+from treadle.web.executions import routes as executions
 from treadle.web.guard import Guard
-from treadle.web.models import Health
-from treadle.web.problems import Failure, FailureBody, ProblemBody, failure_of
-from treadle.web.site import Site, TheSite
+from treadle.web.problems import Failure, ProblemBody, failure, failure_of
+from treadle.web.site import Site
 
-_DATABASE_SECONDS = 2.0
-_ASSETS = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")
-_DOCS_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-)
-_DOCS_PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>Treadle: HTTP interface</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="stylesheet" href="/docs/swagger-ui.css"><link rel="icon" href="/docs/favicon.png"></head>
-<body><div id="swagger-ui"></div>
-<script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body>
-</html>
-"""
-_DOCS_START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true});\n'
+PUBLIC = ("/health", "/docs", "/docs/start.js", "/docs/{name}")
+"""The routes that need no token. A new one does not belong here without a reason."""
 _log = logging.getLogger(__name__)
 
 
@@ -49,52 +34,21 @@ def make_app(site: Site, *, names: Iterable[str] = (), origins: Iterable[str] = 
         description="Build, run and share AI agents as graphs of blocks.",
         docs_url=None,
         redoc_url=None,
-        responses={401: {"model": Failure, "description": "The token is missing or wrong."}},
+        responses={
+            401: {"model": Failure, "description": "The token is missing or not good."},
+            403: {"model": Failure, "description": "You may not do this."},
+            422: {"model": Failure, "description": "What was sent cannot be used."},
+        },
     )
     app.state.site = site
-    app.include_router(builder.router)
-    app.include_router(executions.router)
-    app.add_api_route("/health", health, operation_id="get_health", responses={503: {"model": Health}})
-    _add_docs(app)
+    for each in (health, docs, builder, executions):
+        app.include_router(each.router)
+    declare_access(app, PUBLIC)
     app.add_exception_handler(TreadleError, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _unexpected)
-    return Guard(app, site.token, names, origins)
-
-
-async def health(site: TheSite) -> JSONResponse:
-    """Whether the server lives; needs no token, and tells nothing else."""
-    alive = await _database_answers(site.worker.pool)
-    body = Health(status="ok" if alive else "degraded", version=site.version, database=alive)
-    return JSONResponse(body.model_dump(), status_code=200 if alive else 503)
-
-
-async def _database_answers(pool: asyncpg.Pool) -> bool:
-    try:
-        return await asyncio.wait_for(pool.fetchval("SELECT true"), _DATABASE_SECONDS) is True
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return False
-
-
-def _add_docs(app: FastAPI) -> None:
-    """The interactive documentation, which loads nothing from elsewhere."""
-
-    async def page() -> HTMLResponse:
-        return HTMLResponse(_DOCS_PAGE, headers={"Content-Security-Policy": _DOCS_POLICY})
-
-    async def start() -> HTMLResponse:
-        return HTMLResponse(_DOCS_START, media_type="text/javascript")
-
-    async def asset(name: str) -> FileResponse:
-        package = find_spec("fastapi_offline")
-        if name not in _ASSETS or package is None or package.origin is None:
-            raise NotFound(f"There is no file {name[:100]}.")
-        return FileResponse(Path(package.origin).parent / "static" / name)
-
-    app.add_api_route("/docs", page, include_in_schema=False)
-    app.add_api_route("/docs/start.js", start, include_in_schema=False)
-    app.add_api_route("/docs/{name}", asset, include_in_schema=False)
+    return Guard(app, site.accounts.identify, names, origins)
 
 
 async def _expected(request: Request, error: Exception) -> JSONResponse:
@@ -112,19 +66,24 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
         ProblemBody(code=str(each["type"]), message=str(each["msg"]), place=".".join(map(str, each["loc"]))[:500])
         for each in error.errors()[:100]
     ]
-    return _failure(422, "invalid_request", "The request is not of the right form.", "See /docs for it.", problems)
+    message = "The request is not of the right form."
+    return _answer(422, failure(422, "invalid_request", message, "See /docs for it.", problems))
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-    return _failure(error.status_code, code, f"{error.detail}.".replace("..", "."), "See /docs for what there is.")
+    status = error.status_code
+    reason = {404: "not_found", 405: "method_not_allowed"}.get(status, "bad_request")
+    message = f"{error.detail}.".replace("..", ".")
+    return _answer(status, failure(status, reason, message, "See /docs for what there is."))
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    return _failure(500, "internal_error", "The server failed on this request.", "The server's log says why.")
+    trace = uuid4().hex
+    _log.error("A request failed", extra={"trace_id": trace, "method": request.method, "path": request.url.path})
+    message, fix = "The server failed on this request.", "The server's log says why, under the trace id."
+    return _answer(500, failure(500, "internal_error", message, fix, trace_id=trace))
 
 
-def _failure(status: int, code: str, message: str, fix: str, problems: Iterable[ProblemBody] = ()) -> JSONResponse:
-    body = Failure(error=FailureBody(code=code, message=message, fix=fix, problems=list(problems)))
+def _answer(status: int, body: Failure) -> JSONResponse:
     return JSONResponse(body.model_dump(mode="json"), status)

@@ -1,23 +1,22 @@
 """What every request passes before a route sees it, and every answer on its way out."""
 
-import hmac
 import ipaddress
 import logging
 import re
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from treadle.web.problems import Failure, FailureBody
+from treadle.features.accounts.access import Identity
+from treadle.web.access import IDENTITY, NO_TOKEN, TOKEN_FIX
+from treadle.web.problems import failure
 
 LARGEST_BODY = 25_000_000
 DEEPEST_JSON = 200
 """Levels of lists and objects in each other."""
 
-NO_TOKEN = "The request does not carry this server's token."
-TOKEN_FIX = "Send the header Authorization: Bearer TOKEN; `treadle up` prints the token."
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -31,6 +30,8 @@ _HEADERS = (
 _STRICT_POLICY = b"default-src 'none'; frame-ancestors 'none'"
 
 Headers = dict[bytes, bytes]
+Identify = Callable[[str], Awaitable[Identity | None]]
+"""Whose token it is; None when it is nobody's."""
 _log = logging.getLogger(__name__)
 
 
@@ -40,20 +41,21 @@ class Refused(Exception):
     def __init__(self, status: int, code: str, message: str, fix: str) -> None:
         super().__init__(message)
         self.status = status
-        self.failure = Failure(error=FailureBody(code=code, message=message, fix=fix))
+        self.failure = failure(status, code, message, fix)
 
 
 class Guard:
-    """ASGI middleware: the Host (DNS rebinding), the Origin, the size, type and depth of bodies; security headers.
+    """ASGI middleware: the Host (DNS rebinding), the Origin, who sends it, the size, type and depth of bodies.
 
+    ``identify`` finds out whose token a request carries; the routes decide what that person may do.
     ``names`` are the host names under which the server may be reached, beside ``localhost`` and plain IP addresses,
     which no foreign name server can take over. ``origins`` are the web pages that may send what changes things,
     beside the server's own.
     """
 
-    def __init__(self, app: ASGIApp, token: str, names: Iterable[str], origins: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, identify: Identify, names: Iterable[str], origins: Iterable[str]) -> None:
         self.app = app
-        self._token = token
+        self._identify = identify
         self._names = frozenset({"localhost", *(name.lower() for name in names if name)})
         self._origins = frozenset(origins)
 
@@ -66,9 +68,11 @@ class Guard:
         sending = _with_headers(send)
         try:
             self._check_host(headers)
+            identity = scope[IDENTITY] = await self._sender(headers)
             if scope["method"] not in _SAFE:
                 self._check_origin(scope, headers)
-                self._check_token(headers)  # before anything is read; the routes check it, too
+                if identity is None:  # before anything is read; the routes ask again
+                    raise Refused(401, "unauthorized", NO_TOKEN, TOKEN_FIX)
                 receive = await _checked_body(headers, receive)
         except Refused as refused:
             await _answer(sending, refused)
@@ -93,15 +97,9 @@ class Guard:
             fix = "Send it from the server's own pages, or set PUBLIC_URL to the address that people use."
             raise Refused(403, "wrong_origin", "Another web site may not send this.", fix)
 
-    def _check_token(self, headers: Headers) -> None:
+    async def _sender(self, headers: Headers) -> Identity | None:
         scheme, _, given = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" or not is_token(given.strip(), self._token):
-            raise Refused(401, "unauthorized", NO_TOKEN, TOKEN_FIX)
-
-
-def is_token(given: str, token: str) -> bool:
-    """Whether the token is the right one; takes as long for a wrong one, however much of it is right."""
-    return hmac.compare_digest(given.encode(), token.encode())
+        return await self._identify(given.strip()) if scheme.lower() == "bearer" else None
 
 
 def _host_of(header: str) -> str:

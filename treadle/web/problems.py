@@ -10,6 +10,24 @@ from treadle.features.graphs.schemas import BadRunInputs
 from treadle.features.graphs.service import InvalidAgent
 from treadle.features.graphs.view import Problem
 
+CODES: dict[int, str] = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHORIZED",
+    402: "PAYMENT_REQUIRED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    409: "CONFLICT",
+    413: "PAYLOAD_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    421: "MISDIRECTED_REQUEST",
+    422: "VALIDATION_ERROR",
+    429: "RATE_LIMITED",
+    500: "INTERNAL_ERROR",
+    503: "UNAVAILABLE",
+}
+"""The code of each status that answers have."""
+
 
 class ProblemBody(BaseModel):
     """One of several things that are wrong."""
@@ -30,15 +48,26 @@ class ProblemBody(BaseModel):
     pin: str = ""
 
 
-class FailureBody(BaseModel):
-    """What went wrong, and what to do about it."""
+class FailureDetails(BaseModel):
+    """What a program may want to know of a failure."""
 
-    code: str
-    """Stable and machine-readable."""
-    message: str
-    fix: str
+    reason: str
+    """What exactly, stable and machine-readable: ``bad_agent_file``."""
+    fix: str = ""
+    """What to do about it."""
     problems: list[ProblemBody] = []
     """Everything that is wrong, where there may be several things."""
+    trace_id: str = ""
+    """Under which the server's log tells more, when the server itself has failed."""
+
+
+class FailureBody(BaseModel):
+    """What went wrong."""
+
+    code: str
+    """Stable and machine-readable; goes with the status."""
+    message: str
+    details: FailureDetails
 
 
 class Failure(BaseModel):
@@ -63,7 +92,14 @@ def problem_list(error: TreadleError) -> list[ProblemBody]:
     return []
 
 
+def failure(
+    status: int, reason: str, message: str, fix: str = "", problems: list[ProblemBody] | None = None, trace_id: str = ""
+) -> Failure:
+    """A failure with the code of its status."""
+    details = FailureDetails(reason=reason, fix=fix, problems=problems or [], trace_id=trace_id)
+    return Failure(error=FailureBody(code=CODES.get(status, CODES[400]), message=message, details=details))
+
+
 def failure_of(error: TreadleError) -> Failure:
     """An expected failure as an answer."""
-    body = FailureBody(code=error.code, message=error.message, fix=error.fix, problems=problem_list(error))
-    return Failure(error=body)
+    return failure(error.status, error.code, error.message, error.fix, problem_list(error))

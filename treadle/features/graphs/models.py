@@ -6,11 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import DateTime, Integer, LargeBinary, Text, func
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-
-class Model(DeclarativeBase):
-    """Base of this feature's tables."""
+from treadle.base.models import Model
 
 
 class GraphVersion(Model):

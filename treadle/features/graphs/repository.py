@@ -1,13 +1,10 @@
 """Graph versions in the database. Every query is made for a workspace, and the database sees to it as well."""
 
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 from sqlalchemy import func, select, text
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from treadle.base.database import enter_workspace_sql
 from treadle.base.ids import GraphId, WorkspaceId
 from treadle.features.graphs.models import GraphVersion
 
@@ -64,11 +61,3 @@ class GraphRepository:
         )
         self._session.add(row)
         return row
-
-
-@contextlib.asynccontextmanager
-async def graph_repository(engine: AsyncEngine, workspace: WorkspaceId) -> AsyncIterator[GraphRepository]:
-    """A repository for one transaction, which is committed when the context ends without an error."""
-    async with AsyncSession(engine, expire_on_commit=False) as session, session.begin():
-        await enter_workspace_sql(await session.connection(), workspace)
-        yield GraphRepository(session, workspace)

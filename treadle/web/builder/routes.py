@@ -17,19 +17,22 @@ from treadle.features.graphs.reader import read_agent_file
 from treadle.features.graphs.schemas import input_schema, output_schema
 from treadle.features.graphs.validation import validate
 from treadle.kernel.states import FINAL
-from treadle.web.answers import block_body, run_report
-from treadle.web.models import (
+from treadle.web.access import Edits, Reads, Runs
+from treadle.web.bodies import FOUND, Responses
+from treadle.web.builder.answers import block_body
+from treadle.web.builder.bodies import (
     BlockList,
     ExecuteRequest,
     GraphDetail,
     GraphList,
     GraphSummary,
-    RunReport,
     Started,
 )
-from treadle.web.needs import need_bodies
+from treadle.web.builder.needs import need_bodies
+from treadle.web.executions.answers import run_report
+from treadle.web.executions.bodies import RunReport
 from treadle.web.problems import Failure, problem_body
-from treadle.web.site import Site, TheSite, TheWorkspace
+from treadle.web.site import Site, TheSite
 
 if TYPE_CHECKING:
     from treadle.features.graphs.models import GraphVersion
@@ -40,20 +43,17 @@ _LONGEST_KEY = 200
 
 router = APIRouter(prefix="/api/v2/builder", tags=["builder"])
 Version = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="The newest when it is not given.")]
-Responses = dict[int | str, dict[str, Any]]
 Unchanged: Responses = {304: {"description": "Nothing has changed since the version of If-None-Match."}}
-Found: Responses = {404: {"model": Failure, "description": "There is no such thing."}}
 Checked: Responses = {
-    **Found,
+    **FOUND,
     400: {"model": Failure},
-    422: {"model": Failure, "description": "What was sent cannot be used."},
 }
 
 
 @router.get("/blocks", operation_id="list_blocks", response_model=BlockList, responses=Unchanged)
 async def list_blocks(
     site: TheSite,
-    workspace: TheWorkspace,
+    who: Reads,
     request: Request,
     if_none_match: Annotated[str | None, Header()] = None,
     accept_encoding: Annotated[str, Header()] = "",
@@ -85,10 +85,10 @@ def _pack_blocks(site: Site) -> tuple[str, bytes]:
 
 @router.get("/graphs", operation_id="list_graphs")
 async def list_graphs(
-    site: TheSite, workspace: TheWorkspace, limit: Annotated[int, Query(description="At most 500.")] = 100
+    site: TheSite, who: Reads, limit: Annotated[int, Query(description="At most 500.")] = 100
 ) -> GraphList:
     """The newest version of every agent."""
-    return GraphList(graphs=[_summary(row) for row in await site.graphs.listed(workspace, limit)])
+    return GraphList(graphs=[_summary(row) for row in await site.graphs.listed(who.workspace, limit)])
 
 
 @router.post(
@@ -103,23 +103,23 @@ async def list_graphs(
         }
     },
 )
-async def create_graph(site: TheSite, workspace: TheWorkspace, request: Request) -> GraphDetail:
+async def create_graph(site: TheSite, who: Edits, request: Request) -> GraphDetail:
     """Save an agent file, sub-agents included. An agent that has not changed keeps its version."""
     agent = read_agent_file(await request.body(), name="the request's body")
-    row = await site.graphs.save(workspace, agent)
-    return await _detail(site, workspace, row)
+    row = await site.graphs.save(who.workspace, agent)
+    return await _detail(site, who.workspace, row)
 
 
-@router.get("/graphs/{graph_id}", operation_id="get_graph", responses=Found)
-async def get_graph(site: TheSite, workspace: TheWorkspace, graph_id: str, version: Version = None) -> GraphDetail:
+@router.get("/graphs/{graph_id}", operation_id="get_graph", responses=FOUND)
+async def get_graph(site: TheSite, who: Reads, graph_id: str, version: Version = None) -> GraphDetail:
     """An agent: its file, what it takes and gives, what it needs, and what is wrong with it."""
-    return await _detail(site, workspace, await site.graphs.get(workspace, GraphId(graph_id), version))
+    return await _detail(site, who.workspace, await site.graphs.get(who.workspace, GraphId(graph_id), version))
 
 
-@router.get("/graphs/{graph_id}/export", operation_id="export_graph", responses=Found)
-async def export_graph(site: TheSite, workspace: TheWorkspace, graph_id: str, version: Version = None) -> Response:
+@router.get("/graphs/{graph_id}/export", operation_id="export_graph", responses=FOUND)
+async def export_graph(site: TheSite, who: Reads, graph_id: str, version: Version = None) -> Response:
     """The agent file, sub-agents included, without secrets."""
-    agent = await site.graphs.agent(workspace, GraphId(graph_id), version)
+    agent = await site.graphs.agent(who.workspace, GraphId(graph_id), version)
     return Response(export_agent(agent, site.registry), media_type="application/json")
 
 
@@ -131,7 +131,7 @@ async def export_graph(site: TheSite, workspace: TheWorkspace, graph_id: str, ve
 )
 async def execute_graph(
     site: TheSite,
-    workspace: TheWorkspace,
+    who: Runs,
     graph_id: str,
     body: ExecuteRequest,
     wait: Annotated[float, Query(description="Seconds to wait for the end, at most 300.")] = 0,
@@ -141,14 +141,14 @@ async def execute_graph(
     if idempotency_key is not None and not 0 < len(idempotency_key) <= _LONGEST_KEY:
         raise BadInput("The header Idempotency-Key is empty or too long.", fix="Use up to 200 characters, like a UUID.")
     id = await site.executions.start(
-        workspace,
+        who.workspace,
         GraphId(graph_id),
         body.input_data,
         version=body.version,
         idempotency_key=idempotency_key,
         settings={"safe_mode": body.safe_mode},
     )
-    row = await _waited(site, workspace, id, min(max(wait, 0.0), LONGEST_WAIT))
+    row = await _waited(site, who.workspace, id, min(max(wait, 0.0), LONGEST_WAIT))
     if row.status in FINAL and wait > 0:
         return await run_report(site.executions, row)
     return Response(

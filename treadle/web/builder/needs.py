@@ -6,7 +6,7 @@ from treadle.features.graphs.document import AgentFile
 from treadle.sdk.credentials import AuthKind
 from treadle.sdk.errors import CredentialsNeeded
 from treadle.sdk.registry import Registry
-from treadle.web.models import CredentialNeedBody
+from treadle.web.builder.bodies import CredentialNeedBody
 
 
 def need_bodies(agent: AgentFile, registry: Registry, source: CredentialsSource) -> list[CredentialNeedBody]:

@@ -9,9 +9,7 @@ from treadle.engine.store import ExecutionRow, OpenReview
 from treadle.engine.view import FiringView
 from treadle.features.executions.service import Executions
 from treadle.kernel.records import Record, Reference
-from treadle.sdk.block import Block
-from treadle.web.models import (
-    BlockBody,
+from treadle.web.executions.bodies import (
     Event,
     FiringBody,
     NamedValue,
@@ -170,15 +168,4 @@ def review_body(review: OpenReview) -> Review:
         data=json_value(review.payload.get("data")),
         editable=review.payload.get("editable") is not False,
         created_at=review.created_at,
-    )
-
-
-def block_body(block: Block) -> BlockBody:
-    """A block, with its schemas."""
-    same = ("id", "name", "title", "description", "input_schema", "output_schema", "static_output", "version")
-    return BlockBody(
-        **{name: getattr(block, name) for name in (*same, "disabled")},
-        categories=list(block.categories),
-        kind=block.kind.value,
-        work=block.work.value,
     )

@@ -1,0 +1,1 @@
+"""People: who they are, their workspaces, and what they may do there."""

@@ -1,0 +1,67 @@
+"""What a person may do in a workspace: the one table of roles and permissions."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from treadle.base.ids import SessionId, UserId, WorkspaceId
+
+
+class Role(StrEnum):
+    """A member's part in a workspace."""
+
+    OWNER = "owner"
+    EDITOR = "editor"
+    RUNNER = "runner"
+    VIEWER = "viewer"
+
+
+class Permission(StrEnum):
+    """What a route asks for."""
+
+    READ = "read"
+    """See what the workspace has: agents, runs, files."""
+    RUN = "run"
+    """Start, stop and repeat runs; decide on reviews."""
+    EDIT = "edit"
+    """Change and delete agents, folders, presets, files, runs and credentials."""
+    MANAGE = "manage"
+    """Members, keys and the workspace itself."""
+    SELF = "self"
+    """One's own account: everybody who is signed in, in any workspace."""
+    ADMIN = "admin"
+    """The installation: its administrators, whatever their part in the workspace."""
+
+
+PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.VIEWER: frozenset({Permission.READ}),
+    Role.RUNNER: frozenset({Permission.READ, Permission.RUN}),
+    Role.EDITOR: frozenset({Permission.READ, Permission.RUN, Permission.EDIT}),
+    Role.OWNER: frozenset({Permission.READ, Permission.RUN, Permission.EDIT, Permission.MANAGE}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who sends a request, proved by a token. Which workspace it is about is not said by that."""
+
+    user: UserId
+    admin: bool = False
+    session: SessionId | None = None
+    """The sign-in that the token belongs to; None for the start-up token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody in a workspace: whom everything that a request does is done for."""
+
+    user: UserId
+    workspace: WorkspaceId
+    role: Role
+    admin: bool = False
+    session: SessionId | None = None
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the role, or being an administrator, gives the permission."""
+        if permission is Permission.ADMIN:
+            return self.admin
+        return permission is Permission.SELF or permission in PERMISSIONS[self.role]

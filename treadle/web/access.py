@@ -1,0 +1,94 @@
+"""Which permission each route asks for. A route that says nothing, or says two things, does not start."""
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, FastAPI, Header, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+from starlette.routing import BaseRoute
+
+from treadle.base.errors import Forbidden, Unauthorised
+from treadle.base.ids import WorkspaceId
+from treadle.features.accounts.access import Identity, Permission, Principal
+from treadle.web.site import TheSite
+
+IDENTITY = "treadle.identity"
+"""Where the guard leaves, in the scope of a request, who sends it."""
+NO_TOKEN = "The request carries no token, or one that is not good here."
+TOKEN_FIX = (
+    "Send the header Authorization: Bearer TOKEN, with the token of your sign-in or the one `treadle up` prints."
+)
+
+_bearer = HTTPBearer(auto_error=False, description="The token of a sign-in, or the one that `treadle up` prints.")
+TheWorkspaceHeader = Annotated[
+    UUID | None, Header(alias="X-Workspace-Id", description="Your own workspace when it is not given.")
+]
+
+
+class May:
+    """The dependency of a route: whoever sends the request, if they have the permission in the workspace."""
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    async def __call__(
+        self,
+        request: Request,
+        site: TheSite,
+        _: Annotated[Any, Depends(_bearer)],
+        x_workspace_id: TheWorkspaceHeader = None,
+    ) -> Principal:
+        """Raises ``Unauthorised``, ``Forbidden``, or ``NotFound`` for a workspace of others."""
+        identity: Identity | None = request.scope.get(IDENTITY)
+        if identity is None:
+            raise Unauthorised(NO_TOKEN, fix=TOKEN_FIX)
+        workspace = WorkspaceId(x_workspace_id) if x_workspace_id else None
+        principal = await site.accounts.principal(identity, workspace)
+        if not principal.may(self.permission):
+            raise Forbidden(
+                f"Your part in this workspace, {principal.role}, does not let you do this.",
+                fix=f"Ask an owner of the workspace for a part that may {self.permission}.",
+            )
+        return principal
+
+
+Reads = Annotated[Principal, Depends(May(Permission.READ))]
+Runs = Annotated[Principal, Depends(May(Permission.RUN))]
+Edits = Annotated[Principal, Depends(May(Permission.EDIT))]
+Manages = Annotated[Principal, Depends(May(Permission.MANAGE))]
+SignedIn = Annotated[Principal, Depends(May(Permission.SELF))]
+Administers = Annotated[Principal, Depends(May(Permission.ADMIN))]
+
+
+def declare_access(app: FastAPI, public: Iterable[str]) -> None:
+    """Check that every route but the public ones (by path) asks for one permission, and tell it in the OpenAPI.
+
+    Raises:
+        RuntimeError: a route asks for none, for several, or is public and asks for one.
+    """
+    open_paths = frozenset(public)
+    for route in _routes(app.routes):
+        found = {each.permission for each in _asked(route.dependant)}
+        if len(found) != (route.path not in open_paths):
+            raise RuntimeError(f"{route.path} asks for {sorted(found) or 'no permission'}: every route asks for one")
+        if found:
+            route.openapi_extra = {**(route.openapi_extra or {}), "x-permission": str(found.pop())}
+
+
+def _routes(routes: Iterable[BaseRoute]) -> Iterator[APIRoute]:
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            yield from _routes(inner.routes)
+        elif isinstance(route, APIRoute):
+            yield route
+
+
+def _asked(dependant: Dependant) -> Iterator[May]:
+    for each in dependant.dependencies:
+        if isinstance(each.call, May):
+            yield each.call
+        yield from _asked(each)

@@ -1,0 +1,71 @@
+"""What all bodies of requests and answers share."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Query
+from pydantic import BaseModel, ConfigDict
+
+from treadle.base.paging import Page
+from treadle.web.problems import Failure
+
+Json = Any
+"""Any JSON value; what JSON lacks has become text."""
+JsonObject = dict[str, Json]
+
+
+class Answer(BaseModel):
+    """Base of what is sent."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Request(BaseModel):
+    """Base of what is received: fields that it does not know are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Done(Answer):
+    """It was done, or will be at once."""
+
+    ok: Literal[True] = True
+
+
+class Health(Answer):
+    """Whether the server lives."""
+
+    status: Literal["ok", "degraded"]
+    version: str
+    database: bool
+    """Whether the database answers."""
+
+
+class Pagination(Answer):
+    """Where in a list an answer is."""
+
+    total: int
+    """Items of the whole list."""
+    page: int
+    page_size: int
+    total_pages: int
+
+
+def pagination(page: Page, total: int) -> Pagination:
+    """Of a page in a list with ``total`` items."""
+    return Pagination(total=total, page=page.number, page_size=page.size, total_pages=-(-total // page.size))
+
+
+def _page(
+    page: Annotated[int, Query(description="From 1.")] = 1,
+    page_size: Annotated[int, Query(description="From 1 to 100.")] = 20,
+) -> Page:
+    return Page(page, page_size)
+
+
+ThePage = Annotated[Page, Depends(_page)]
+"""The page that a request asks for."""
+
+Responses = dict[int | str, dict[str, Any]]
+FOUND: Responses = {404: {"model": Failure, "description": "There is no such thing."}}
+OPEN: Responses = {**FOUND, 409: {"model": Failure, "description": "It is not in a state in which this can be done."}}
+"""Documented failures that several routes share."""
