@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.routing import BaseRoute
 
 from tests.web.conftest import TOKEN, Client
-from treadle.web.guard import DEEPEST_JSON, is_too_deep
+from treadle.web.request_bodies import DEEPEST_JSON, is_too_deep
 
 PUBLIC = {"/health", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}"}
 """The routes that need no token. A new one does not belong here without a reason."""

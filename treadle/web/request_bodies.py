@@ -1,0 +1,141 @@
+"""How large the body of a request may be, what form it must have, and who may send one: decided before it is read."""
+
+import re
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Message, Receive
+
+from treadle.web.problems import failure
+
+DEEPEST_JSON = 200
+"""Levels of lists and objects in each other."""
+
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+Headers = dict[bytes, bytes]
+Scope = MutableMapping[str, Any]
+
+
+class Refused(Exception):
+    """The request is answered without asking a route."""
+
+    def __init__(
+        self, status: int, reason: str, message: str, fix: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.failure = failure(status, reason, message, fix)
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True)
+class BodyRule:
+    """What holds for bodies that are sent to paths below ``prefix``."""
+
+    prefix: str
+    largest: int
+    """Bytes."""
+    signed_in: bool = True
+    """Whether only somebody with a token may send one."""
+    streamed: bool = False
+    """Whether the route reads it piece by piece, of whatever type; else it is JSON, and is read before."""
+
+
+RULES = (
+    BodyRule("/auth/v1/", 64_000, signed_in=False),
+    BodyRule("/", 25_000_000),
+)
+"""The first whose prefix fits counts."""
+
+
+def rule_for(path: str) -> BodyRule:
+    """The rule of a path."""
+    return next((rule for rule in RULES if path.startswith(rule.prefix)), RULES[-1])
+
+
+async def checked_body(rule: BodyRule, headers: Headers, receive: Receive) -> Receive:
+    """A ``receive`` that gives out what the rule lets through.
+
+    Raises:
+        Refused: the body is too large, not declared to be JSON, too deep, or was not sent to its end. Of a streamed
+            one only the declared length is known here; the ``receive`` itself raises it for what comes.
+    """
+    declared = headers.get(b"content-length", b"0")
+    if not declared.isdigit() or int(declared) > rule.largest:
+        raise _too_large(rule)
+    if rule.streamed:
+        return _counted(rule, receive)
+    body = await _read(rule, receive)
+    if body:
+        _check_json(headers, body)
+    return _handed_out(body, receive)
+
+
+def _check_json(headers: Headers, body: bytes) -> None:
+    if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
+        fix = "Send JSON, with the header Content-Type: application/json."
+        raise Refused(415, "unsupported_media_type", "The body is not declared to be JSON.", fix)
+    if is_too_deep(body):
+        raise Refused(400, "too_deep", f"The JSON has more than {DEEPEST_JSON} levels.", "Send flatter data.")
+
+
+def _handed_out(body: bytes, receive: Receive) -> Receive:
+    handed_out = False
+
+    async def again() -> Message:
+        nonlocal handed_out
+        if handed_out:
+            return await receive()
+        handed_out = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _counted(rule: BodyRule, receive: Receive) -> Receive:
+    size = 0
+
+    async def counting() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > rule.largest:
+            raise _too_large(rule)
+        return message
+
+    return counting
+
+
+async def _read(rule: BodyRule, receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "incomplete", "The request ended before its body.", "Send it again.")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > rule.largest:
+            raise _too_large(rule)
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _too_large(rule: BodyRule) -> Refused:
+    limit = f"{rule.largest / 1_000_000:g} MB" if rule.largest >= 1_000_000 else f"{rule.largest // 1_000} kB"
+    return Refused(413, "too_large", f"The body is larger than {limit}.", "Send less, or give it as a file.")
+
+
+def is_too_deep(body: bytes) -> bool:
+    """Whether JSON text nests deeper than ``DEEPEST_JSON``; of text that is no JSON nothing is said."""
+    if body.count(b"[") + body.count(b"{") <= DEEPEST_JSON:
+        return False
+    depth = 0
+    for bracket in _STRINGS.sub(b"", body).translate(None, _NOT_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > DEEPEST_JSON:
+            return True
+    return False
