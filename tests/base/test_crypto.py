@@ -4,7 +4,6 @@ import base64
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -126,13 +125,22 @@ def test_a_file_with_one_bare_key_becomes_the_first_of_the_ring(tmp_path: Path) 
 
 def test_another_process_sees_that_keys_were_rotated(tmp_path: Path) -> None:
     mine, theirs = FileKeys(tmp_path / FILE), FileKeys(tmp_path / FILE)
-    first = KeyRing(mine).writing_id()
-    retired = RingKey(mine.read()[0].material, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    sealed = KeyRing(mine).seal(b"secret", HERE)
+    first = key_id(sealed)
     assert KeyRing(theirs).ids() == [first]
-    mine.replace([NEW, retired])
-    assert KeyRing(theirs).ids() == [NEW.id, first]
-    assert [key.retired_at for key in theirs.read()] == [None, retired.retired_at]
+    mine.replace([NEW, *mine.read()])
+    assert (KeyRing(theirs).ids(), KeyRing(theirs).writing_id()) == ([NEW.id, first], NEW.id)
     assert mine.file.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_read_before_a_key_was_dropped_still_opens(tmp_path: Path) -> None:
+    mine, theirs = FileKeys(tmp_path / FILE), FileKeys(tmp_path / FILE)
+    sealed = KeyRing(mine).seal(b"secret", HERE)
+    KeyRing(theirs).require([key_id(sealed)])
+    mine.replace([NEW])
+    assert KeyRing(theirs).open(sealed, HERE) == b"secret" and KeyRing(theirs).ids() == [NEW.id]
+    with pytest.raises(KeyMissing):
+        KeyRing(FileKeys(tmp_path / FILE)).open(sealed, HERE)
 
 
 def test_a_file_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
 """A secret is nowhere but where it is used: not in the database, logs, events, views or exports (K1, K3, K8, L4)."""
 
 import asyncio
-import base64
 import io
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,10 +16,8 @@ from tests.conftest import isolated_settings
 from tests.e2e.deciding import AGENT, DECIDE, FILL, INPUT, MODEL, OUTPUT, REVIEW, OnlyModels, agent, node, read
 from tests.e2e.platforms import new_home
 from tests.sdk.models.servers import Fail, ProviderServer, Say, provider_server
-from treadle.base.ids import LOCAL_WORKSPACE, GraphId, WorkspaceId, uuid7
+from treadle.base.ids import LOCAL_WORKSPACE, GraphId
 from treadle.base.logging import configure_logging
-from treadle.engine.secrets import FiringSecrets
-from treadle.features.credentials.seals import KeySeals
 from treadle.features.graphs.exporter import export_agent
 from treadle.kernel.states import Status
 from treadle.main.wiring import Platform, running_platform
@@ -336,23 +332,3 @@ async def test_k8_what_blocks_say_cannot_forge_lines_of_the_log(world: World) ->
     assert new
     assert all(json.loads(line)["level"] != "CRITICAL" for line in new.split("\n") if line)
     assert not set(new) & set("\r\x1b\x9b\u2028\u202e\u200b\U000e0041")
-
-
-# --- the key ---
-
-
-def test_a_token_opens_in_its_own_workspace_only(tmp_path: Path) -> None:
-    seals = KeySeals(tmp_path)
-    token = seals.sealed(LOCAL_WORKSPACE, "päss\ud800")
-    assert seals.opened(LOCAL_WORKSPACE, token) == "päss\ud800"
-    assert seals.opened(WorkspaceId(uuid7()), token) is None
-    assert KeySeals(tmp_path).opened(LOCAL_WORKSPACE, token) == "päss\ud800"
-    assert seals.opened(LOCAL_WORKSPACE, token[:-3] + "AA.") is None
-    assert (seals.file.stat().st_mode & 0o777, seals.file.stat().st_size) == (0o600, 64)
-    assert [each.name for each in tmp_path.iterdir()] == ["secrets.key"]
-
-
-def test_texts_that_look_like_tokens_stay_texts(tmp_path: Path) -> None:
-    forged = f"treadle-secret.{base64.urlsafe_b64encode(bytes(40)).decode().rstrip('=')}."
-    secrets = FiringSecrets(KeySeals(tmp_path), LOCAL_WORKSPACE)
-    assert secrets.opened({"a": [forged]}) == {"a": [forged]}

@@ -14,7 +14,6 @@ import stat
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -38,7 +37,10 @@ _HEADER = (
     "# Keys of Treadle: one a line, base64. The first encrypts, the others only decrypt what was encrypted before.\n"
     "# Without this file the stored secrets are lost: keep a copy in a safe place, apart from the database's.\n"
 )
-_RETIRED = "retired="
+HOLD_KEYS = "SELECT pg_advisory_xact_lock_shared(7526411283028664697)"
+"""What a transaction does before it seals what it writes: no key is dropped from the ring until it has ended."""
+DROP_KEYS = "SELECT pg_advisory_xact_lock(7526411283028664697)"
+"""What a transaction does before it looks which keys are still used, and drops the others."""
 
 
 class KeyMissing(ConfigurationError):
@@ -58,8 +60,6 @@ class RingKey:
     """One key of a ring; ``material`` is at least 32 random bytes."""
 
     material: bytes
-    retired_at: datetime | None = None
-    """Since when it no longer encrypts."""
 
     @cached_property
     def id(self) -> str:
@@ -82,6 +82,18 @@ class RingKey:
         return cls(os.urandom(_KEY_BYTES))
 
 
+@dataclass(frozen=True, slots=True)
+class SealedTable:
+    """A table whose rows hold ``ciphertext bytea`` and ``key_id text``; ``ids`` are the columns that name a row."""
+
+    name: str
+    ids: tuple[str, ...]
+
+    def binding(self, *ids: object) -> bytes:
+        """What binds a ciphertext to the row of these ids, in the order of the columns."""
+        return row_binding(self.name, *ids)
+
+
 class Keys(Protocol):
     """Where the keys of a ring come from."""
 
@@ -90,6 +102,10 @@ class Keys(Protocol):
 
     def read(self) -> Sequence[RingKey]:
         """All keys, the one that encrypts first; none when none were ever made."""
+        ...
+
+    def find(self, id: str) -> RingKey | None:
+        """The key of that id, if it is here or was when this process last looked."""
         ...
 
     def make(self) -> None:
@@ -104,7 +120,9 @@ class KeyRing:
         self.keys = keys
 
     def seal(self, content: bytes, bound_to: bytes) -> bytes:
-        """Encrypt; the result opens only with the same ``bound_to`` (``row_binding``). Makes the first key.
+        """Encrypt; the result opens only with the same ``bound_to`` (``SealedTable.binding``). Makes the first key.
+
+        The transaction that writes it must have executed ``HOLD_KEYS`` before.
 
         Raises:
             ConfigurationError: the keys cannot be used.
@@ -123,7 +141,7 @@ class KeyRing:
         """
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415
 
-        key = self._named(key_id(sealed))
+        key = self._find(key_id(sealed))
         head, rest = sealed[: 1 + _ID_BYTES], sealed[1 + _ID_BYTES :]
         try:
             return key.cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], head + bound_to)
@@ -140,8 +158,8 @@ class KeyRing:
 
     def require(self, ids: Collection[str]) -> None:
         """Raises ``KeyMissing`` when one of the keys is not in the ring."""
-        for missing in sorted(set(ids) - set(self.ids())):
-            self._named(missing)
+        for id in sorted(ids):
+            self._find(id)
 
     def bare_key(self) -> bytes | None:
         """The key of a file of the first form, which has encrypted secret inputs directly; None of any other."""
@@ -155,13 +173,14 @@ class KeyRing:
             keys = self.keys.read()
         return keys[0]
 
-    def _named(self, id: str) -> RingKey:
-        for key in self.keys.read():
-            if key.id == id:
-                return key
+    def _find(self, id: str) -> RingKey:
+        found = self.keys.find(id)
+        if found is not None:
+            return found
         raise KeyMissing(
             f"Stored secrets are encrypted with the key {id}, which is not in {self.keys.where}.",
-            fix="Put the key back, from a backup or from the machine that made it; until then nothing is changed.",
+            fix="Put the key back, from a backup or from the machine that made it: nothing is lost then. If it is lost "
+            "for good, run `treadle rotate-keys --lost`, and enter those secrets again.",
         )
 
 
@@ -176,6 +195,9 @@ class GivenKeys:
     def read(self) -> Sequence[RingKey]:
         return self._keys
 
+    def find(self, id: str) -> RingKey | None:
+        return next((key for key in self._keys if key.id == id), None)
+
     def make(self) -> None:
         raise ConfigurationError("TREADLE_ENCRYPTION_KEYS holds no key.", fix="Set it to a base64 key of 32 bytes.")
 
@@ -188,6 +210,8 @@ class FileKeys:
         self.where = str(file)
         self._version: tuple[int, ...] = ()
         self._keys: tuple[RingKey, ...] = ()
+        self._known: dict[str, RingKey] = {}
+        """Also those that another process has dropped: what was read before that must still open."""
 
     def read(self) -> Sequence[RingKey]:
         """Raises ``ConfigurationError`` for a file that others may read, that holds no keys, or that is gone."""
@@ -206,7 +230,12 @@ class FileKeys:
                 raise ConfigurationError(f"{self.file} can be read by other users.", fix=f"Run: chmod 600 {self.file}")
             self._keys = self._parsed(self.file.read_bytes())
             self._version = version
+            self._known |= {key.id: key for key in self._keys}
         return self._keys
+
+    def find(self, id: str) -> RingKey | None:
+        self.read()
+        return self._known.get(id)
 
     def make(self) -> None:
         """Under another name first: a process that starts at the same time never sees half a file."""
@@ -228,7 +257,7 @@ class FileKeys:
         handle, name = tempfile.mkstemp(dir=self.file.parent, prefix=".key-")
         try:
             with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(_HEADER + "".join(f"{_line(key)}\n" for key in keys))
+                file.write(_HEADER + "".join(f"{base64.b64encode(key.material).decode()}\n" for key in keys))
                 file.flush()
                 os.fsync(handle)
             yield Path(name)
@@ -240,7 +269,7 @@ class FileKeys:
             return (RingKey(content),)
         try:
             lines = content.decode("ascii").splitlines()
-            keys = tuple(_read_line(line) for line in lines if line.strip() and not line.startswith("#"))
+            keys = tuple(_read_key(line.strip()) for line in lines if line.strip() and not line.startswith("#"))
         except (ValueError, UnicodeDecodeError):
             keys = ()
         if not keys:
@@ -259,7 +288,7 @@ def key_ring(settings: "Settings") -> KeyRing:
 
 def parsed_keys(text: str) -> list[RingKey]:
     """Keys in base64, separated by commas. Raises ``ValueError``, which does not quote them."""
-    return [RingKey(_material(part.strip())) for part in text.split(",") if part.strip()]
+    return [_read_key(part.strip()) for part in text.split(",") if part.strip()]
 
 
 def key_id(sealed: bytes) -> str:
@@ -281,22 +310,11 @@ def _broken() -> BrokenSeal:
     )
 
 
-def _line(key: RingKey) -> str:
-    text = base64.b64encode(key.material).decode()
-    return f"{text} {_RETIRED}{key.retired_at.isoformat(timespec='seconds')}" if key.retired_at else text
-
-
-def _read_line(line: str) -> RingKey:
-    text, _, rest = line.strip().partition(" ")
-    retired = datetime.fromisoformat(rest.removeprefix(_RETIRED)).astimezone(UTC) if rest else None
-    return RingKey(_material(text), retired)
-
-
-def _material(text: str) -> bytes:
+def _read_key(text: str) -> RingKey:
     try:
         material = base64.b64decode(text, validate=True)
     except binascii.Error:
         raise ValueError("each key must be written in base64") from None
     if not _KEY_BYTES <= len(material) <= _ONE_KEY_FILE_BYTES:
         raise ValueError("each key must have 32 bytes, such as `openssl rand -base64 32` makes")
-    return material
+    return RingKey(material)

@@ -109,7 +109,11 @@ class Seals(Protocol):
         ...
 
     def opened(self, workspace: WorkspaceId, token: str) -> str | None:
-        """The text of a token; None when it is no token of this workspace."""
+        """The text of a token; None when it is no token of this workspace.
+
+        Raises:
+            KeyMissing: it is one, but the key is lost.
+        """
         ...
 
 

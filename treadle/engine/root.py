@@ -234,7 +234,10 @@ class Root:
             context = self._inline_context(run, firing, spec)
             inputs = {**spec.node.constants, **firing.values}
             secrets = self._secrets() if self.secretive else None
-            outcome = run_inline(spec, spec.block, secrets.opened(inputs) if secrets else inputs, context)
+            if secrets:
+                inputs = secrets.opened(inputs)
+            refusal = secrets.problem if secrets else ""
+            outcome = Outcome(error=refusal) if refusal else run_inline(spec, spec.block, inputs, context)
             if secrets:
                 outcome.hide(secrets)
             self.end(run, firing, outcome, int((self.services.clock.monotonic() - began) * 1e6))
@@ -323,7 +326,10 @@ class Root:
             inputs = secrets.opened(inputs)
         streams = spec.block is not None and spec.block.streaming
         emit = partial(self._emit, run, firing, secrets) if streams else None
-        outcome = await run_attempt(spec, inputs, context, self.services, self.workspace, held, emit)
+        if secrets and secrets.problem:
+            outcome = Outcome(error=secrets.problem)
+        else:
+            outcome = await run_attempt(spec, inputs, context, self.services, self.workspace, held, emit)
         if secrets:
             outcome.hide(secrets)
         run.tasks.pop(firing.number, None)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from treadle.base.crypto import KeyMissing
 from treadle.base.ids import WorkspaceId
 from treadle.engine.ports import Seals
 from treadle.kernel.plan import Plan
@@ -25,6 +26,8 @@ class FiringSecrets:
         self._seals = seals
         self._workspace = workspace
         self._tokens: dict[str, str] = {}
+        self.problem = ""
+        """Why a secret could not be opened: the firing must not run with its token instead."""
 
     def opened(self, value: Any) -> Any:
         """The value with every token replaced by its secret."""
@@ -39,7 +42,11 @@ class FiringSecrets:
         return str(masked(self.sealed(text)))
 
     def _open(self, found: re.Match[str]) -> str:
-        secret = self._seals.opened(self._workspace, found[0])
+        try:
+            secret = self._seals.opened(self._workspace, found[0])
+        except KeyMissing as error:
+            self.problem = f"{error.message} {error.fix}"
+            return found[0]
         if secret is None:
             return found[0]
         self._tokens[secret] = found[0]

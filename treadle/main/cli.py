@@ -215,6 +215,21 @@ def doctor(json: JsonFlag = False) -> None:
 
 
 @command
+def rotate_keys(
+    lost: Annotated[
+        bool, typer.Option("--lost", help="A key is lost for good: go on without what it encrypted.")
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Encrypt all stored secrets with a new key. An interrupted rotation is finished by the next one."""
+    _want_json(json)
+    from treadle.main.key_rotation import rotate  # noqa: PLC0415
+    from treadle.main.sessions import run_async  # noqa: PLC0415
+
+    run_async(rotate(lost=lost, json=json))
+
+
+@command
 def new_block(
     module: Annotated[str, typer.Argument(help="The new file below treadle/blocks: shouting.")],
     name: Annotated[str, typer.Argument(help="The block: ShoutText.")],

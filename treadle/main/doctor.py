@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from treadle.base.config import Settings, load_settings
+from treadle.base.crypto import key_ring
 from treadle.base.errors import TreadleError
 from treadle.base.migrations import newest_revision, release, stored_revision
 from treadle.main.instance import check_port, running_instance
@@ -122,6 +123,16 @@ def _egress(settings: Settings) -> Iterator[Finding]:
     yield Finding("egress", "ok", message)
 
 
+def _keys(settings: Settings) -> Iterator[Finding]:
+    ring = key_ring(settings)
+    ids = ring.ids()
+    if ids:
+        more = f", and {len(ids) - 1} more only decrypt" if len(ids) > 1 else ""
+        yield Finding("keys", "ok", f"{ids[0]} encrypts stored secrets{more} ({ring.keys.where})")
+    else:
+        yield Finding("keys", "ok", f"{ring.keys.where} (made when it is first needed)")
+
+
 def _credentials(settings: Settings) -> Iterator[Finding]:
     from treadle.features.credentials.keyring import Keyring  # noqa: PLC0415
     from treadle.features.credentials.providers import known_setups  # noqa: PLC0415
@@ -150,4 +161,4 @@ def _frontend(settings: Settings) -> Iterator[Finding]:
         yield Finding("node", "note", "Node.js is not installed", fix)
 
 
-_CHECKS: tuple[Check, ...] = (_treadle, _data, _database, _server, _egress, _credentials, _extras, _frontend)
+_CHECKS: tuple[Check, ...] = (_treadle, _data, _database, _server, _egress, _keys, _credentials, _extras, _frontend)

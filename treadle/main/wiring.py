@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from treadle.base.clock import SystemClock
 from treadle.base.config import Settings
+from treadle.base.crypto import key_ring
+from treadle.base.data_keys import load_data_keys
 from treadle.base.database import DatabaseUrls, create_pool, running_database
 from treadle.base.migrations import migrate
 from treadle.base.sessions import WorkspaceDatabase
@@ -89,7 +91,9 @@ async def _assemble(
     compute = ComputePool(WORKER_FUNCTIONS)
     stack.push_async_callback(compute.aclose)
     store = Store(pool, PostgresBell(pool))
-    seals = KeySeals(settings.home)
+    ring = key_ring(settings)
+    async with pool.acquire() as connection:
+        seals = KeySeals(await load_data_keys(connection, ring), ring)
     graphs = Graphs(GraphStorage(database), store, registry, seals)
     doors = PlatformDoors(http, compute, pool, settings.home / "scratch")
     blobs = LocalBlobs(settings.home / "values")

@@ -1,75 +1,78 @@
-"""Encryption of secret inputs: AES-SIV (RFC 5297) under a key in the data folder, bound to the workspace.
+"""Encryption of secret inputs: AES-SIV (RFC 5297) under a data key, bound to the workspace.
 
 The same secret of a workspace always has the same ciphertext, so an agent that is saved again has not changed.
 """
 
 import base64
+import binascii
 import contextlib
-import os
-import stat
-import tempfile
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from treadle.base.errors import ConfigurationError
+from treadle.base.crypto import KeyMissing, KeyRing
+from treadle.base.data_keys import DataKey
 from treadle.base.ids import WorkspaceId
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-FILE = "secrets.key"
 _PREFIX = "treadle-secret."
-_KEY_BITS = 512
+_FORM = b"\x02"
+"""First byte of a token; the data key's id follows. Tokens of the first form are a bare ciphertext."""
+_HEAD_BYTES = 9
 
 
 class KeySeals:
-    """Implements ``treadle.engine.ports.Seals``. The key is made when it is first needed."""
+    """Implements ``treadle.engine.ports.Seals``: the first of the data keys encrypts."""
 
-    def __init__(self, home: Path) -> None:
-        self.file = home / FILE
+    def __init__(self, keys: Sequence[DataKey], ring: KeyRing) -> None:
+        self._keys = {key.id: key for key in keys}
+        self._writing = keys[0]
+        self._ring = ring
+        self._ciphers: dict[str, AESSIV] = {}
 
     def sealed(self, workspace: WorkspaceId, text: str) -> str:
-        """The token of a text. Raises ``ConfigurationError`` when the key cannot be used."""
-        cipher = self._cipher.encrypt(text.encode("utf-8", "surrogatepass"), [workspace.bytes])
+        """The token of a text."""
+        head = _FORM + bytes.fromhex(self._writing.id)
+        content = text.encode("utf-8", "surrogatepass")
+        cipher = head + self._cipher(self._writing).encrypt(content, [head, workspace.bytes])
         return f"{_PREFIX}{base64.urlsafe_b64encode(cipher).decode().rstrip('=')}."
 
     def opened(self, workspace: WorkspaceId, token: str) -> str | None:
-        """The text of a token; None when it was not made here for this workspace."""
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+        """The text of a token; None when it was not made here for this workspace.
 
+        Raises:
+            KeyMissing: it was made here, with a key that is lost.
+        """
         body = token.removeprefix(_PREFIX).removesuffix(".")
         try:
             cipher = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
-            return self._cipher.decrypt(cipher, [workspace.bytes]).decode("utf-8", "surrogatepass")
+        except binascii.Error:
+            return None
+        key = self._keys.get(cipher[1:_HEAD_BYTES].hex()) if cipher[:1] == _FORM else None
+        if key is not None:
+            return self._decrypted(key, cipher[_HEAD_BYTES:], [cipher[:_HEAD_BYTES], workspace.bytes])
+        return self._of_first_form(workspace, cipher)
+
+    def _of_first_form(self, workspace: WorkspaceId, cipher: bytes) -> str | None:
+        for key in self._keys.values():
+            with contextlib.suppress(KeyMissing):
+                found = self._decrypted(key, cipher, [workspace.bytes])
+                if found is not None:
+                    return found
+        return None
+
+    def _decrypted(self, key: DataKey, cipher: bytes, bound_to: list[bytes]) -> str | None:
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+
+        try:
+            return self._cipher(key).decrypt(cipher, bound_to).decode("utf-8", "surrogatepass")
         except (InvalidTag, ValueError):
             return None
 
-    @cached_property
-    def _cipher(self) -> "AESSIV":
-        from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415
+    def _cipher(self, key: DataKey) -> "AESSIV":
+        from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415 (not every process needs it)
 
-        if not self.file.exists():
-            self._make()
-        return AESSIV(self._read())
-
-    def _make(self) -> None:
-        """Under another name first: a process that starts at the same time never sees half a key."""
-        from cryptography.hazmat.primitives.ciphers.aead import AESSIV  # noqa: PLC0415
-
-        handle, name = tempfile.mkstemp(dir=self.file.parent, prefix=".key-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(AESSIV.generate_key(_KEY_BITS))
-            with contextlib.suppress(FileExistsError):
-                os.link(name, self.file)
-        finally:
-            Path(name).unlink()
-
-    def _read(self) -> bytes:
-        if self.file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigurationError(f"{self.file} can be read by other users", fix=f"Run: chmod 600 {self.file}")
-        key = self.file.read_bytes()
-        if len(key) * 8 != _KEY_BITS:
-            raise ConfigurationError(f"{self.file} is no key of {_KEY_BITS} bits", fix="Restore it from a backup.")
-        return key
+        if key.id not in self._ciphers:
+            self._ciphers[key.id] = AESSIV(key.material(self._ring))
+        return self._ciphers[key.id]
