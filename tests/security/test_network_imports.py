@@ -30,6 +30,7 @@ NETWORK = frozenset(
     | {"pymysql", "aiomysql", "pymongo", "motor", "redis", "valkey", "aio_pika", "aiormq", "pika", "nats", "kafka"}
     | {"aiokafka", "aiobotocore", "aioboto3", "boto3", "botocore", "obstore", "minio", "paramiko", "asyncssh", "grpc"}
     | {"openai", "anthropic", "google.genai", "mistralai", "dns", "praw", "tweepy", "discord", "slack_sdk", "stripe"}
+    | {"opentelemetry.exporter"}
     | {"granian", "uvicorn", "hypercorn", "multiprocessing.connection", "sentry_sdk", "telegram", "ldap3", "zmq"}
 )
 """Libraries that open connections, by the top of their name."""
@@ -56,6 +57,8 @@ MAY_CONNECT: dict[str, frozenset[str]] = {
     "treadle/features/executions/storage.py": frozenset({"asyncpg"}),
     # Asks whether the database answers.
     "treadle/web/health.py": frozenset({"asyncpg"}),
+    # Sends traces to the operator's own collector.
+    "treadle/web/otlp.py": frozenset({"opentelemetry.exporter"}),
     # The server.
     "treadle/main/*.py": frozenset({"granian", "socket", "ssl", "asyncpg", "httpx"}),
     # Whether a port of this machine is free, and whether the server answers there.

@@ -15,9 +15,11 @@ from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId
 from treadle.main.site import site_of
 from treadle.main.wiring import running_platform
 from treadle.web.app import make_app
-from treadle.web.guard import Guard
+from treadle.web.edge import Edge
+from treadle.web.observing import Observed
 from treadle.web.site import Site
 
+EDGE = Edge(names=frozenset({"treadle.example"}), origins=frozenset({"https://treadle.example"}))
 TOKEN = "a-token-that-only-the-tests-know-0123456789"
 
 
@@ -34,7 +36,7 @@ class Client:
 
     http: httpx.AsyncClient
     site: Site
-    app: Guard
+    app: Observed
 
     async def get(self, path: str, **options: Any) -> Any:
         """The JSON of a successful GET."""
@@ -66,7 +68,7 @@ async def client(install: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     settings = isolated_settings(install, monkeypatch)
     async with running_platform(settings) as platform:
         site = site_of(platform, TOKEN)
-        app = make_app(site, names=["treadle.example"], origins=["https://treadle.example"])
+        app = make_app(site, EDGE)
         transport = httpx.ASGITransport(app)
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8006", headers=headers) as http:

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from tests.web.conftest import TOKEN, Client
 from treadle.web.request_bodies import DEEPEST_JSON, is_too_deep
 
-PUBLIC = {"/health", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}"}
+PUBLIC = {"/health", "/metrics", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}"}
 """The routes that need no token. A new one does not belong here without a reason."""
 _ID = "01234567-89ab-7def-8123-456789abcdef"
 
@@ -38,7 +38,7 @@ async def test_every_route_but_the_public_ones_needs_the_token(client: Client) -
 
 async def test_the_documented_routes_and_the_public_ones_are_all_there_is(client: Client) -> None:
     document = await client.get("/openapi.json")
-    app: Any = client.app.app
+    app: Any = client.app.app.app  # type: ignore[attr-defined]
     served = set(_paths(app.routes))
     assert served == {*document["paths"], *PUBLIC}
 
@@ -159,3 +159,26 @@ async def test_an_inner_failure_tells_nothing(client: Client, monkeypatch: pytes
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == "INTERNAL_ERROR"
     assert "secret" not in answer.text
+
+
+async def test_t7_only_named_origins_may_read_answers(client: Client) -> None:
+    for origin in ("https://evil.test", "null", "https://treadle.example.evil.test", "http://treadle.example"):
+        for method, headers in (("GET", {}), ("OPTIONS", {"Access-Control-Request-Method": "POST"})):
+            answer = await client.http.request(method, "/api/v2/executions", headers={"Origin": origin, **headers})
+            assert not [name for name in answer.headers if name == "access-control-allow-origin"], (method, origin)
+    named = {"Origin": "https://treadle.example"}
+    answer = await client.http.get("/api/v2/executions", headers=named)
+    assert answer.headers["access-control-allow-origin"] == "https://treadle.example"
+    assert "access-control-allow-credentials" not in answer.headers
+    preflight = await client.http.options(
+        "/api/v2/builder/graphs", headers={**named, "Access-Control-Request-Method": "POST", "Authorization": ""}
+    )
+    assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (204, "https://treadle.example")
+    assert "x-workspace-id" in preflight.headers["access-control-allow-headers"]
+    assert all("Origin" in each.headers["vary"] for each in (answer, preflight))
+
+
+async def test_only_answers_over_tls_ask_for_tls(client: Client) -> None:
+    assert "strict-transport-security" not in (await client.http.get("/health")).headers
+    answer = await client.http.get("https://localhost:8006/health")
+    assert answer.headers["strict-transport-security"]

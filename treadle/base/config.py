@@ -75,6 +75,20 @@ class Settings(BaseSettings):
     provider_rates: Annotated[Mapping[str, float], NoDecode] = Field(
         default_factory=dict, validation_alias="TREADLE_PROVIDER_RATES"
     )
+    environment: Literal["local", "production"] = Field(default="local", validation_alias="TREADLE_ENVIRONMENT")
+    allowed_origins: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(), validation_alias="TREADLE_ALLOWED_ORIGINS"
+    )
+    trusted_proxies: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(), validation_alias="TREADLE_TRUSTED_PROXIES"
+    )
+    rate_limits: Literal["auto", "keys", "everybody", "nobody"] = Field(
+        default="auto", validation_alias="TREADLE_RATE_LIMITS"
+    )
+    rate_general: int = Field(default=100, ge=1, le=1_000_000, validation_alias="TREADLE_RATE_GENERAL")
+    rate_starts: int = Field(default=20, ge=1, le=1_000_000, validation_alias="TREADLE_RATE_STARTS")
+    rate_external: int = Field(default=60, ge=1, le=1_000_000, validation_alias="TREADLE_RATE_EXTERNAL")
+    metrics_token: SecretStr = Field(default=SecretStr(""), validation_alias="METRICS_TOKEN")
     keep_days: int = Field(default=0, ge=0, le=36_500, validation_alias="TREADLE_KEEP_DAYS")
 
     @property
@@ -97,7 +111,7 @@ class Settings(BaseSettings):
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("egress_allow", "disabled_blocks", mode="before")
+    @field_validator("egress_allow", "disabled_blocks", "allowed_origins", "trusted_proxies", mode="before")
     @classmethod
     def _comma_list(cls, value: object) -> object:
         if isinstance(value, str):
@@ -113,6 +127,25 @@ class Settings(BaseSettings):
     @classmethod
     def _exact_places(cls, value: frozenset[str]) -> frozenset[str]:
         return frozenset(_checked_place(place) for place in value)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: frozenset[str]) -> frozenset[str]:
+        for each in value:
+            try:
+                ipaddress.ip_network(each)
+            except ValueError:
+                raise ValueError(f"{each!r} must be an address or a network, such as 10.0.0.0/8") from None
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _exact_origins(cls, value: frozenset[str]) -> frozenset[str]:
+        for each in value:
+            parts = urlsplit(each)
+            if parts.scheme not in ("http", "https") or not parts.netloc or each != f"{parts.scheme}://{parts.netloc}":
+                raise ValueError(f"{each!r} must be one exact origin, such as https://agents.example.org")
+        return value
 
     @field_validator("public_url")
     @classmethod

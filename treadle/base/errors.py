@@ -47,6 +47,17 @@ class NotFound(TreadleError):
     status = 404
 
 
+class RateLimited(TreadleError):
+    """The caller asks too often; ``retry_after`` is in seconds."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, message: str, *, fix: str = "", retry_after: int) -> None:
+        super().__init__(message, fix=fix)
+        self.retry_after = retry_after
+
+
 class Conflict(TreadleError):
     """The thing exists but is not in a state in which this can be done."""
 

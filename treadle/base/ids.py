@@ -8,6 +8,7 @@ from uuid import UUID
 
 UserId = NewType("UserId", UUID)
 SessionId = NewType("SessionId", UUID)
+ApiKeyId = NewType("ApiKeyId", UUID)
 WorkspaceId = NewType("WorkspaceId", UUID)
 GraphId = NewType("GraphId", str)
 NodeId = NewType("NodeId", str)

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -22,6 +23,9 @@ _HIGH_CONTROL = re.compile(f"[{_UNSEEN}]")
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _CHATTY = ("httpx", "httpcore", "asyncio", "multipart")
 """Libraries whose INFO lines say little or hold whole addresses with their queries."""
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""Of the request that is being served: every record that is logged meanwhile carries it."""
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
@@ -117,7 +121,9 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    request = request_id.get()
+    return {**extra, "request_id": request} if request else extra
 
 
 def _plain(value: object) -> object:

@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from treadle.base.config import Settings, load_settings
 from treadle.base.errors import TreadleError
@@ -71,17 +70,14 @@ async def _serve(settings: Settings, token: str, url: str, begun: float) -> None
     from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415 (while the database starts)
     from granian.server.embed import Server  # noqa: PLC0415
 
-    from treadle.main.site import site_of  # noqa: PLC0415
+    from treadle.main.site import edge_of, site_of  # noqa: PLC0415
     from treadle.main.wiring import running_platform, tune_garbage_collector  # noqa: PLC0415
     from treadle.web.app import make_app  # noqa: PLC0415
 
     stopped = _stop_signal()
     async with running_platform(settings) as platform:
-        app = make_app(
-            site_of(platform, token),
-            names=_names(settings),
-            origins=[settings.public_url] if settings.public_url else [],
-        )
+        edge = edge_of(settings)
+        app = make_app(site_of(platform, token), edge)
         server = Server(
             app,
             address=settings.host,
@@ -102,6 +98,8 @@ async def _serve(settings: Settings, token: str, url: str, begun: float) -> None
             server.stop()  # type: ignore[no-untyped-call]
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(serving, _CLOSE_SECONDS)
+            if edge.tracer is not None:
+                await asyncio.to_thread(edge.tracer.close)
 
 
 async def _until_answering(settings: Settings, serving: "asyncio.Task[None]") -> None:
@@ -127,11 +125,6 @@ def _stop_signal() -> "asyncio.Future[None]":
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, stop)
     return stopped
-
-
-def _names(settings: Settings) -> list[str]:
-    """Host names under which people may reach the server."""
-    return [settings.host, urlsplit(settings.public_url).hostname or ""]
 
 
 def _reachable(host: str) -> str:

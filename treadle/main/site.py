@@ -1,9 +1,15 @@
 """A running platform as its HTTP interface sees it."""
 
+from urllib.parse import urlsplit
+
+from treadle.base.config import Settings
 from treadle.base.migrations import release
 from treadle.features.accounts.service import Accounts
 from treadle.main.wiring import Platform, credentials_source
+from treadle.web.edge import Edge, Limited, Rates
+from treadle.web.rate_limits import Rate
 from treadle.web.site import Site
+from treadle.web.tracing import tracer_from_environment
 
 
 def site_of(platform: Platform, start_token: str) -> Site:
@@ -17,3 +23,29 @@ def site_of(platform: Platform, start_token: str) -> Site:
         credentials=credentials_source(platform.settings),
         version=release(),
     )
+
+
+def edge_of(settings: Settings) -> Edge:
+    """The edge that the settings ask for."""
+    public = urlsplit(settings.public_url)
+    own = {f"{public.scheme}://{public.netloc}"} if settings.public_url else set()
+    return Edge(
+        names=frozenset({settings.host, public.hostname or ""}),
+        origins=frozenset({*own, *settings.allowed_origins}),
+        proxies=tuple(sorted(settings.trusted_proxies)),
+        limited=_limited(settings),
+        rates=Rates(
+            general=Rate("general", settings.rate_general),
+            starts=Rate("starts", settings.rate_starts),
+            external=Rate("external", settings.rate_external),
+        ),
+        metrics_token=settings.metrics_token.get_secret_value(),
+        local_only=settings.host in ("127.0.0.1", "localhost", "::1") and not settings.trusted_proxies,
+        tracer=tracer_from_environment(),
+    )
+
+
+def _limited(settings: Settings) -> Limited:
+    if settings.rate_limits != "auto":
+        return Limited(settings.rate_limits)
+    return Limited.EVERYBODY if settings.environment == "production" else Limited.KEYS

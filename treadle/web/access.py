@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 from treadle.base.errors import Forbidden, Unauthorised
 from treadle.base.ids import WorkspaceId
 from treadle.features.accounts.access import Identity, Permission, Principal
+from treadle.web.edge import Edge
 from treadle.web.site import TheSite
 
 IDENTITY = "treadle.identity"
@@ -31,8 +32,9 @@ TheWorkspaceHeader = Annotated[
 class May:
     """The dependency of a route: whoever sends the request, if they have the permission in the workspace."""
 
-    def __init__(self, permission: Permission) -> None:
+    def __init__(self, permission: Permission, *, starts_runs: bool = False) -> None:
         self.permission = permission
+        self._starts_runs = starts_runs
 
     async def __call__(
         self,
@@ -52,11 +54,16 @@ class May:
                 f"Your part in this workspace, {principal.role}, does not let you do this.",
                 fix=f"Ask an owner of the workspace for a part that may {self.permission}.",
             )
+        if self._starts_runs:
+            edge: Edge = request.app.state.edge
+            await edge.admit_start(request.scope, identity)
         return principal
 
 
 Reads = Annotated[Principal, Depends(May(Permission.READ))]
 Runs = Annotated[Principal, Depends(May(Permission.RUN))]
+Starts = Annotated[Principal, Depends(May(Permission.RUN, starts_runs=True))]
+"""For what starts runs: how often is limited more tightly."""
 Edits = Annotated[Principal, Depends(May(Permission.EDIT))]
 Manages = Annotated[Principal, Depends(May(Permission.MANAGE))]
 SignedIn = Annotated[Principal, Depends(May(Permission.SELF))]

@@ -1,33 +1,33 @@
 """The HTTP interface as one ASGI application."""
 
 import logging
-from collections.abc import Iterable
-from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from treadle.base.errors import TreadleError
-from treadle.web import docs, health
+from treadle.base.errors import RateLimited, TreadleError
+from treadle.base.logging import request_id
+from treadle.web import docs, health, monitoring
 from treadle.web.access import declare_access
 from treadle.web.builder import routes as builder
+from treadle.web.edge import Edge
 from treadle.web.executions import routes as executions
 from treadle.web.guard import Guard
+from treadle.web.metrics import HttpMetrics
+from treadle.web.observing import Observed
 from treadle.web.problems import Failure, ProblemBody, failure, failure_of
+from treadle.web.proxies import TrustedProxies
 from treadle.web.site import Site
 
-PUBLIC = ("/health", "/docs", "/docs/start.js", "/docs/{name}")
+PUBLIC = ("/health", "/metrics", "/docs", "/docs/start.js", "/docs/{name}")
 """The routes that need no token. A new one does not belong here without a reason."""
 _log = logging.getLogger(__name__)
 
 
-def make_app(site: Site, *, names: Iterable[str] = (), origins: Iterable[str] = ()) -> Guard:
-    """The application for a running platform.
-
-    ``names`` and ``origins`` are those under which it may be reached beside its own address: see ``Guard``.
-    """
+def make_app(site: Site, edge: Edge) -> Observed:
+    """The application for a running platform, behind the edge that its operator wants."""
     app = FastAPI(
         title="Treadle",
         version=site.version,
@@ -41,14 +41,17 @@ def make_app(site: Site, *, names: Iterable[str] = (), origins: Iterable[str] = 
         },
     )
     app.state.site = site
-    for each in (health, docs, builder, executions):
+    app.state.edge = edge
+    app.state.metrics = HttpMetrics()
+    for each in (health, docs, monitoring, builder, executions):
         app.include_router(each.router)
     declare_access(app, PUBLIC)
     app.add_exception_handler(TreadleError, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _unexpected)
-    return Guard(app, site.accounts.identify, names, origins)
+    guard = Guard(app, site.accounts.identify, edge)
+    return Observed(guard, app.state.metrics, TrustedProxies(edge.proxies), edge.tracer)
 
 
 async def _expected(request: Request, error: Exception) -> JSONResponse:
@@ -56,7 +59,9 @@ async def _expected(request: Request, error: Exception) -> JSONResponse:
     if error.status >= 500:
         _log.error("%s %s", error.message, error.fix)
         return await _unexpected(request, error)
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(error.retry_after)
     return JSONResponse(failure_of(error).model_dump(mode="json"), error.status, headers)
 
 
@@ -79,10 +84,8 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    trace = uuid4().hex
-    _log.error("A request failed", extra={"trace_id": trace, "method": request.method, "path": request.url.path})
     message, fix = "The server failed on this request.", "The server's log says why, under the trace id."
-    return _answer(500, failure(500, "internal_error", message, fix, trace_id=trace))
+    return _answer(500, failure(500, "internal_error", message, fix, trace_id=request_id.get()))
 
 
 def _answer(status: int, body: Failure) -> JSONResponse:

@@ -1,9 +1,7 @@
 """How large the body of a request may be, what form it must have, and who may send one: decided before it is read."""
 
 import re
-from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.types import Message, Receive
 
@@ -16,19 +14,15 @@ _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 Headers = dict[bytes, bytes]
-Scope = MutableMapping[str, Any]
 
 
 class Refused(Exception):
     """The request is answered without asking a route."""
 
-    def __init__(
-        self, status: int, reason: str, message: str, fix: str, headers: tuple[tuple[bytes, bytes], ...] = ()
-    ) -> None:
+    def __init__(self, status: int, reason: str, message: str, fix: str) -> None:
         super().__init__(message)
         self.status = status
         self.failure = failure(status, reason, message, fix)
-        self.headers = headers
 
 
 @dataclass(frozen=True, slots=True)

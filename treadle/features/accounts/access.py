@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from treadle.base.ids import SessionId, UserId, WorkspaceId
+from treadle.base.ids import ApiKeyId, SessionId, UserId, WorkspaceId
 
 
 class Role(StrEnum):
@@ -47,7 +47,9 @@ class Identity:
     user: UserId
     admin: bool = False
     session: SessionId | None = None
-    """The sign-in that the token belongs to; None for the start-up token."""
+    """The sign-in that the token belongs to; None for the start-up token and for keys."""
+    key: ApiKeyId | None = None
+    """The key of the external API that was used instead of a sign-in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Principal:
     role: Role
     admin: bool = False
     session: SessionId | None = None
+    key: ApiKeyId | None = None
 
     def may(self, permission: Permission) -> bool:
         """Whether the role, or being an administrator, gives the permission."""

@@ -28,4 +28,4 @@ class Accounts:
         """
         if workspace not in (None, LOCAL_WORKSPACE):
             raise NotFound(f"There is no workspace {workspace}.", fix="List your workspaces to find its id.")
-        return Principal(identity.user, LOCAL_WORKSPACE, Role.OWNER, identity.admin, identity.session)
+        return Principal(identity.user, LOCAL_WORKSPACE, Role.OWNER, identity.admin, identity.session, identity.key)

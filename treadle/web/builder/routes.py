@@ -17,7 +17,7 @@ from treadle.features.graphs.reader import read_agent_file
 from treadle.features.graphs.schemas import input_schema, output_schema
 from treadle.features.graphs.validation import validate
 from treadle.kernel.states import FINAL
-from treadle.web.access import Edits, Reads, Runs
+from treadle.web.access import Edits, Reads, Starts
 from treadle.web.bodies import FOUND, Responses
 from treadle.web.builder.answers import block_body
 from treadle.web.builder.bodies import (
@@ -131,7 +131,7 @@ async def export_graph(site: TheSite, who: Reads, graph_id: str, version: Versio
 )
 async def execute_graph(
     site: TheSite,
-    who: Runs,
+    who: Starts,
     graph_id: str,
     body: ExecuteRequest,
     wait: Annotated[float, Query(description="Seconds to wait for the end, at most 300.")] = 0,

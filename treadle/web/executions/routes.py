@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from treadle.base.ids import ExecutionId
 from treadle.kernel.states import Status
-from treadle.web.access import Reads, Runs
+from treadle.web.access import Reads, Runs, Starts
 from treadle.web.bodies import FOUND, OPEN, Done, Responses
 from treadle.web.executions.answers import event_body, firing_body, review_body, run_detail, run_summary
 from treadle.web.executions.bodies import (
@@ -105,7 +105,7 @@ async def decide_review(site: TheSite, who: Runs, execution_id: UUID, firing: in
 
 
 @router.post("/executions/{execution_id}/rerun", operation_id="rerun_execution", status_code=202, responses=Chosen)
-async def rerun_execution(site: TheSite, who: Runs, execution_id: UUID, body: RerunRequest) -> RerunAnswer:
+async def rerun_execution(site: TheSite, who: Starts, execution_id: UUID, body: RerunRequest) -> RerunAnswer:
     """Run again from a firing, in a new run; what does not follow from that firing is kept."""
     id = ExecutionId(execution_id)
     started = None
