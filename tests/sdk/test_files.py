@@ -4,11 +4,13 @@ import base64
 import os
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from treadle.base.errors import NotFound
 from treadle.sdk.errors import BlockError, RetryLater
 from treadle.sdk.files import FileLimits, ScratchFiles, safe_name
 from treadle.sdk.testing import ScriptedHttp, ScriptedReply
@@ -170,3 +172,24 @@ async def test_downloads_are_capped(tmp_path: Path) -> None:
     files = scratch(tmp_path, ScriptedReply(b"x" * 11), limits=FileLimits(file_bytes=10))
     with pytest.raises(BlockError, match="larger than 10"):
         await files.store("https://x.test/a.txt")
+
+
+async def test_uploads_of_the_workspace_come_in_by_their_id(tmp_path: Path) -> None:
+    id = uuid4()
+
+    async def uploads(asked: UUID, largest: int) -> tuple[str, bytes]:
+        assert largest == 50
+        if asked != id:
+            raise NotFound("There is no such file.", fix="Upload it.")
+        return "letter.txt", b"Dear Ann"
+
+    files = ScratchFiles(tmp_path / "run", ScriptedHttp([]), limits=FileLimits(file_bytes=50), uploads=uploads)
+    assert await files.store(f"treadle-file:{id}") == "letter.txt"
+    assert await files.read("letter.txt") == b"Dear Ann"
+    second = await files.store(f"treadle-file:{id}")
+    assert second.endswith("_letter.txt")
+    for source in (f"treadle-file:{uuid4()}", "treadle-file:", "treadle-file:../../etc/passwd"):
+        with pytest.raises(BlockError):
+            await files.store(source)
+    with pytest.raises(BlockError):
+        await ScratchFiles(tmp_path / "other", ScriptedHttp([])).store(f"treadle-file:{id}")

@@ -57,6 +57,9 @@ MAY_CONNECT: dict[str, frozenset[str]] = {
     "treadle/features/executions/storage.py": frozenset({"asyncpg"}),
     # Asks whether the database answers.
     "treadle/web/health.py": frozenset({"asyncpg"}),
+    # Sends files to the virus scanner.
+    "treadle/features/files/scanner.py": frozenset({"open_connection"}),
+    "treadle/features/files/sweeping.py": frozenset({"asyncpg"}),
     # Sends traces to the operator's own collector.
     "treadle/web/otlp.py": frozenset({"opentelemetry.exporter"}),
     # The server.

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from tests.web.conftest import TOKEN, Client
 from treadle.web.request_bodies import DEEPEST_JSON, is_too_deep
 
-PUBLIC = {"/health", "/metrics", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}"}
+PUBLIC = {"/health", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}"}
 """The routes that need no token. A new one does not belong here without a reason."""
 _ID = "01234567-89ab-7def-8123-456789abcdef"
 

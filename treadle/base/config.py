@@ -89,6 +89,15 @@ class Settings(BaseSettings):
     rate_starts: int = Field(default=20, ge=1, le=1_000_000, validation_alias="TREADLE_RATE_STARTS")
     rate_external: int = Field(default=60, ge=1, le=1_000_000, validation_alias="TREADLE_RATE_EXTERNAL")
     metrics_token: SecretStr = Field(default=SecretStr(""), validation_alias="METRICS_TOKEN")
+    clamav_host: str = Field(default="127.0.0.1", validation_alias="CLAMAV_HOST")
+    clamav_port: int = Field(default=3310, ge=1, le=65535, validation_alias="CLAMAV_PORT")
+    scan_uploads: Literal["auto", "required", "if_available", "off"] = Field(
+        default="auto", validation_alias="TREADLE_SCAN_UPLOADS"
+    )
+    file_max_bytes: int = Field(default=2 * 1024**3, ge=1, validation_alias="TREADLE_FILE_MAX_BYTES")
+    file_quota_bytes: int = Field(default=10 * 1024**3, ge=1, validation_alias="TREADLE_FILE_QUOTA_BYTES")
+    file_quota_count: int = Field(default=10_000, ge=1, validation_alias="TREADLE_FILE_QUOTA_COUNT")
+    file_keep_hours: int = Field(default=0, ge=0, le=24 * 36_500, validation_alias="TREADLE_FILE_KEEP_HOURS")
     keep_days: int = Field(default=0, ge=0, le=36_500, validation_alias="TREADLE_KEEP_DAYS")
 
     @property

@@ -13,6 +13,7 @@ WorkspaceId = NewType("WorkspaceId", UUID)
 GraphId = NewType("GraphId", str)
 NodeId = NewType("NodeId", str)
 BlockId = NewType("BlockId", str)
+FileId = NewType("FileId", UUID)
 ExecutionId = NewType("ExecutionId", UUID)
 WorkerId = NewType("WorkerId", UUID)
 

@@ -2,12 +2,14 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 
 from treadle.base.ids import ExecutionId, GraphId, NodeId, WorkspaceId
 from treadle.features.executions.storage import StoredValues
+from treadle.features.files.service import Files as WorkspaceFiles
 from treadle.sdk.context import Compute, Files, Http, Storage
 from treadle.sdk.files import ScratchFiles
 
@@ -17,12 +19,15 @@ OnProgress = Callable[[ExecutionId, NodeId, int, str], None]
 class PlatformDoors:
     """Implements ``treadle.engine.ports.Doors``."""
 
-    def __init__(self, http: Http, compute: Compute, pool: asyncpg.Pool, scratch: Path) -> None:
+    def __init__(
+        self, http: Http, compute: Compute, pool: asyncpg.Pool, scratch: Path, uploads: WorkspaceFiles
+    ) -> None:
         self.http = http
         self.compute = compute
         self.on_progress: OnProgress = lambda execution, node, firing, text: None
         self._pool = pool
         self._scratch = scratch
+        self._uploads = uploads
         self._storages: dict[WorkspaceId, StoredValues] = {}
         self._files: dict[ExecutionId, ScratchFiles] = {}
 
@@ -37,7 +42,9 @@ class PlatformDoors:
         """The scratch folder of an execution; it is made when something is written to it."""
         found = self._files.get(execution)
         if found is None:
-            found = self._files[execution] = ScratchFiles(self._folder(execution), self.http)
+            found = self._files[execution] = ScratchFiles(
+                self._folder(execution), self.http, uploads=partial(self._uploads.fetch, workspace)
+            )
         return found
 
     def close_files(self, execution: ExecutionId) -> None:

@@ -9,6 +9,8 @@ import asyncpg
 from treadle.base.config import Settings
 from treadle.base.database import DatabaseUrls
 from treadle.engine.retention import drop_expired, drop_snapshots, ensure_partitions, sweep_blobs
+from treadle.features.files.store import LocalFileStore
+from treadle.features.files.sweeping import sweep_files
 
 FIRST_SECONDS = 60.0
 """After the start: not while people wait for it."""
@@ -33,6 +35,7 @@ async def tidy(settings: Settings, urls: DatabaseUrls, pool: asyncpg.Pool) -> No
     """One round. Runs are kept for ever unless TREADLE_KEEP_DAYS says otherwise."""
     await ensure_partitions(urls.owner)
     await drop_snapshots(pool)
+    await sweep_files(pool, LocalFileStore(settings.home / "files"))
     if settings.keep_days:
         await drop_expired(urls.owner, timedelta(days=settings.keep_days))
         await sweep_blobs(urls.engine, settings.home / "values")

@@ -18,6 +18,7 @@ def site_of(platform: Platform, start_token: str) -> Site:
         accounts=Accounts(start_token),
         graphs=platform.graphs,
         executions=platform.executions,
+        files=platform.files,
         registry=platform.registry,
         worker=platform.worker,
         credentials=credentials_source(platform.settings),

@@ -7,6 +7,7 @@ import gc
 import os
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from treadle.base.clock import SystemClock
 from treadle.base.config import Settings
@@ -27,6 +28,9 @@ from treadle.features.credentials.providers import keyless, known_setups
 from treadle.features.credentials.seals import KeySeals
 from treadle.features.credentials.service import CredentialsSource
 from treadle.features.executions.service import Executions
+from treadle.features.files.scanner import ClamdScanner, ScanPolicy
+from treadle.features.files.service import FileQuota, Files
+from treadle.features.files.store import LocalFileStore
 from treadle.features.graphs.service import Graphs
 from treadle.features.graphs.storage import GraphStorage
 from treadle.integrations.catalogue import ALL_BLOCKS as INTEGRATION_BLOCKS
@@ -47,6 +51,7 @@ class Platform:
     registry: Registry
     graphs: Graphs
     executions: Executions
+    files: Files
     store: Store
     worker: Worker
     doors: PlatformDoors
@@ -95,7 +100,8 @@ async def _assemble(
     async with pool.acquire() as connection:
         seals = KeySeals(await load_data_keys(connection, ring), ring)
     graphs = Graphs(GraphStorage(database), store, registry, seals)
-    doors = PlatformDoors(http, compute, pool, settings.home / "scratch")
+    files = _files(settings, database)
+    doors = PlatformDoors(http, compute, pool, settings.home / "scratch", files)
     blobs = LocalBlobs(settings.home / "values")
     services = Services(
         registry=registry,
@@ -115,12 +121,26 @@ async def _assemble(
         house = asyncio.create_task(keep_house(settings, urls, pool), name="housekeeping")
         stack.callback(house.cancel)
     executions = Executions(store, graphs, registry, blobs, worker if works else None, settings.timezone)
-    return Platform(settings, urls, registry, graphs, executions, store, worker, doors)
+    return Platform(settings, urls, registry, graphs, executions, files, store, worker, doors)
 
 
 def credentials_source(settings: Settings) -> CredentialsSource:
     """The credentials of this install."""
     return CredentialsSource(Keyring(known_setups(), os.environ, settings.home), keyless())
+
+
+def _files(settings: Settings, database: WorkspaceDatabase) -> Files:
+    policy = settings.scan_uploads
+    if policy == "auto":
+        policy = "required" if settings.environment == "production" else "if_available"
+    quota = FileQuota(
+        file_bytes=settings.file_max_bytes,
+        workspace_bytes=settings.file_quota_bytes,
+        files=settings.file_quota_count,
+        keep=timedelta(hours=settings.file_keep_hours) if settings.file_keep_hours else None,
+    )
+    scanner = ClamdScanner(settings.clamav_host, settings.clamav_port)
+    return Files(database, LocalFileStore(settings.home / "files"), scanner, ScanPolicy(policy), quota)
 
 
 def _limits(settings: Settings) -> Limits:

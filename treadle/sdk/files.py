@@ -11,13 +11,13 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 from uuid import UUID, uuid4
 
-from treadle.base.errors import NotFound
+from treadle.base.errors import NotFound, TreadleError
 from treadle.sdk.context import Http
 from treadle.sdk.errors import BlockError, RetryLater
 from treadle.sdk.file_types import mime_of, suffix_of, true_name
@@ -27,6 +27,13 @@ _DATA_URI = re.compile(r"data:(?P<mime>[\w.+-]+/[\w.+-]+)(?:;[\w-]+=[^;,]{0,100}
 _BLANKS = str.maketrans("", "", " \t\r\n")
 _LONGEST_NAME = 120
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+FILE_SCHEME = "treadle-file:"
+"""Before the id of a file that somebody has uploaded to the workspace."""
+
+Uploads = Callable[[UUID, int], Awaitable[tuple[str, bytes]]]
+"""Name and content of an uploaded file of the run's workspace, of at most so many bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +70,19 @@ class ScratchFiles:
         *,
         limits: FileLimits | None = None,
         new_uuid: Callable[[], UUID] = uuid4,
+        uploads: Uploads | None = None,
     ) -> None:
         self._folder = folder
+        self._uploads = uploads
         self._http = http
         self._limits = limits or FileLimits()
         self._new_uuid = new_uuid
         self._writing = asyncio.Lock()
 
     async def store(self, source: str, *, return_content: bool = False) -> str:
-        """Bring a file in from a URL, a data URI or a name in this run; give its name, or a data URI of its content.
+        """Bring a file in: from a URL, a data URI, the uploads of the workspace (``treadle-file:ID``) or this run.
+
+        Gives its name, or a data URI of its content.
 
         Raises:
             BlockError: the source cannot be read, is too large, or there is no such file.
@@ -80,6 +91,8 @@ class ScratchFiles:
             name = await self._from_data_uri(source)
         elif source.startswith(("http://", "https://")):
             name = await self._from_url(source)
+        elif source.startswith(FILE_SCHEME):
+            name = await self._from_uploads(source)
         else:
             name = self._existing(source).name
         if not return_content:
@@ -181,6 +194,22 @@ class ScratchFiles:
         name = f"{self._new_uuid()}{suffix_of(header['mime'])}"
         return await self.write(true_name(name, content, distrust=False), content)
 
+    async def _from_uploads(self, uri: str) -> str:
+        try:
+            id = UUID(uri.removeprefix(FILE_SCHEME))
+        except ValueError:
+            raise _missing(uri) from None
+        if self._uploads is None:
+            raise _missing(uri)
+        try:
+            name, content = await self._uploads(id, self._limits.file_bytes)
+        except TreadleError as error:
+            raise BlockError(error.message, fix=error.fix) from None
+        return await self.write(self._free_name(name), content)
+
+    def _free_name(self, name: str) -> str:
+        return f"{self._new_uuid().hex[:8]}_{name}" if (self._folder / name).exists() else name
+
     async def _from_url(self, url: str) -> str:
         reply = await self._http.request("GET", url, max_bytes=self._limits.file_bytes)
         if reply.status == 429 or reply.status >= 500:
@@ -191,9 +220,7 @@ class ScratchFiles:
         if not PurePosixPath(claimed).suffix:
             claimed += suffix_of(reply.headers.get("content-type", ""))
         name = true_name(claimed, reply.body, distrust=True)
-        if (self._folder / name).exists():
-            name = f"{self._new_uuid().hex[:8]}_{name}"
-        return await self.write(name, reply.body)
+        return await self.write(self._free_name(name), reply.body)
 
 
 def _missing(name: str) -> BlockError:

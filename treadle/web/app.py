@@ -14,14 +14,16 @@ from treadle.web.access import declare_access
 from treadle.web.builder import routes as builder
 from treadle.web.edge import Edge
 from treadle.web.executions import routes as executions
+from treadle.web.files import routes as files
 from treadle.web.guard import Guard
 from treadle.web.metrics import HttpMetrics
 from treadle.web.observing import Observed
 from treadle.web.problems import Failure, ProblemBody, failure, failure_of
 from treadle.web.proxies import TrustedProxies
+from treadle.web.request_bodies import Refused
 from treadle.web.site import Site
 
-PUBLIC = ("/health", "/metrics", "/docs", "/docs/start.js", "/docs/{name}")
+PUBLIC = ("/health", "/health/ready", "/metrics", "/docs", "/docs/start.js", "/docs/{name}")
 """The routes that need no token. A new one does not belong here without a reason."""
 _log = logging.getLogger(__name__)
 
@@ -43,12 +45,13 @@ def make_app(site: Site, edge: Edge) -> Observed:
     app.state.site = site
     app.state.edge = edge
     app.state.metrics = HttpMetrics()
-    for each in (health, docs, monitoring, builder, executions):
+    for each in (health, docs, monitoring, builder, executions, files):
         app.include_router(each.router)
     declare_access(app, PUBLIC)
     app.add_exception_handler(TreadleError, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(Refused, _stopped)
     app.add_exception_handler(Exception, _unexpected)
     guard = Guard(app, site.accounts.identify, edge)
     return Observed(guard, app.state.metrics, TrustedProxies(edge.proxies), edge.tracer)
@@ -81,6 +84,12 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
     reason = {404: "not_found", 405: "method_not_allowed"}.get(status, "bad_request")
     message = f"{error.detail}.".replace("..", ".")
     return _answer(status, failure(status, reason, message, "See /docs for what there is."))
+
+
+async def _stopped(request: Request, error: Exception) -> JSONResponse:
+    """A body that was refused while a route read it: what was not read must not be taken for the next request."""
+    assert isinstance(error, Refused)
+    return JSONResponse(error.failure.model_dump(mode="json"), error.status, {"Connection": "close"})
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -40,6 +40,26 @@ class Health(Answer):
     """Whether the database answers."""
 
 
+class Dependency(Answer):
+    """Something that the server needs."""
+
+    ok: bool
+    required: bool
+    """Whether the server is of no use without it."""
+    milliseconds: float
+    """How long it took to answer."""
+    note: str
+    """What is missing without it; empty while it answers."""
+
+
+class Readiness(Answer):
+    """How everything that the server needs answers."""
+
+    status: Literal["ready", "not_ready"]
+    version: str
+    dependencies: dict[str, Dependency]
+
+
 class Pagination(Answer):
     """Where in a list an answer is."""
 

@@ -9,6 +9,7 @@ from treadle.engine.worker import Worker
 from treadle.features.accounts.service import Accounts
 from treadle.features.credentials.service import CredentialsSource
 from treadle.features.executions.service import Executions
+from treadle.features.files.service import Files
 from treadle.features.graphs.service import Graphs
 from treadle.sdk.registry import Registry
 
@@ -20,6 +21,7 @@ class Site:
     accounts: Accounts
     graphs: Graphs
     executions: Executions
+    files: Files
     registry: Registry
     worker: Worker
     credentials: CredentialsSource
