@@ -18,7 +18,10 @@ from tests.e2e.platforms import new_home
 from tests.sdk.models.servers import Fail, ProviderServer, Say, provider_server
 from treadle.base.ids import LOCAL_WORKSPACE, GraphId
 from treadle.base.logging import configure_logging
+from treadle.base.roles import superuser_address
+from treadle.engine.secrets import MASK
 from treadle.features.graphs.exporter import export_agent
+from treadle.features.graphs.secret_values import shown
 from treadle.kernel.states import Status
 from treadle.main.wiring import Platform, running_platform
 from treadle.sdk.block import Stream, Work, block
@@ -111,13 +114,10 @@ def world(shared_world: World) -> Iterator[World]:
 
 async def database(platform: Platform) -> str:
     """Everything that every table holds, as text."""
-    connection = await asyncpg.connect(platform.urls.engine)
+    connection = await asyncpg.connect(superuser_address(platform.urls.owner))
     found = []
     try:
-        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        for table in tables:
-            if not await connection.fetchval("SELECT has_table_privilege($1, 'SELECT')", table["tablename"]):
-                continue
+        for table in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
             for row in await connection.fetch(f'SELECT * FROM "{table["tablename"]}"'):
                 found += [each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in row]
     finally:
@@ -136,13 +136,13 @@ async def everything(world: World, id: Any) -> str:
     platform = world.platform
     row = await platform.executions.get(LOCAL_WORKSPACE, id)
     family = await platform.executions.family(LOCAL_WORKSPACE, id)
-    shown: list[Any] = [row, await platform.executions.outputs(row)]
+    told: list[Any] = [row, await platform.executions.outputs(row)]
     for each in family:
-        shown.append(await platform.executions.firings(LOCAL_WORKSPACE, each.id))
-        shown.append(await platform.executions.events(LOCAL_WORKSPACE, each.id))
+        told.append(await platform.executions.firings(LOCAL_WORKSPACE, each.id))
+        told.append(await platform.executions.events(LOCAL_WORKSPACE, each.id))
     values = platform.settings.home / "values"
     files = [path.read_bytes().decode("utf-8", "replace") for path in values.rglob("*") if path.is_file()]
-    return "\n".join([await database(platform), await graphs(platform), world.log.getvalue(), repr(shown), *files])
+    return "\n".join([await database(platform), await graphs(platform), world.log.getvalue(), repr(told), *files])
 
 
 async def run(world: World, document: dict[str, Any], **inputs: Any) -> Any:
@@ -217,8 +217,8 @@ async def test_secret_inputs_reach_the_blocks_and_no_record(world: World) -> Non
     assert first == (f"Bearer {TYPED}/{GIVEN}", GIVEN)
     assert second == ({"echo": [f"Bearer {TYPED}/{GIVEN}"]}, "")
     await assert_hidden(world, row.id, TYPED, GIVEN)
-    shown = await world.platform.executions.outputs(row)
-    assert shown == [("got", {"echo": [{"echo": ["Bearer ***/***"]}]})]
+    outputs = await world.platform.executions.outputs(row)
+    assert outputs == [("got", {"echo": [{"echo": ["Bearer ***/***"]}]})]
     views = await world.platform.executions.firings(LOCAL_WORKSPACE, row.id)
     assert [each.outputs for each in views if each.node == "fill"] == [[("output", "Bearer ***/***")]]
 
@@ -226,6 +226,67 @@ async def test_secret_inputs_reach_the_blocks_and_no_record(world: World) -> Non
 def shouting() -> dict[str, Any]:
     nodes = [node("in", INPUT, name="text"), node("use", "secretive"), node("o", OUTPUT, name="loud")]
     return agent(nodes, ["in.result > use.value", "use.value > o.value"])
+
+
+def with_typed_secrets() -> dict[str, Any]:
+    """Secrets that its author typed wherever one can be typed."""
+    sub = shouting()
+    sub["nodes"][0]["input_default"]["secret"] = True
+    nodes = [
+        node("use", "secretive", key=ON_PIN, value={"password": ON_PIN, "plain": "seen"}),
+        node("fill", FILL, **{"format": "{{token}}!", "values_#_token": ON_PIN}),
+        node("sub", AGENT, graph_id=sub["id"], graph_version=1, inputs={"text": TYPED}, input_schema={}),
+        node("web", WEB, url="https://x.example/", headers={"Authorization": f"Bearer {ON_PIN}"}),
+        OUT,
+    ]
+    nodes[2]["input_default"]["output_schema"] = {"properties": {"loud": {}}}
+    return agent(nodes, ["fill.output > out.value"], subs=[sub])
+
+
+@module
+async def test_secrets_typed_on_any_block_are_used_and_nowhere_in_the_open(world: World) -> None:
+    row = await run(world, with_typed_secrets())
+    assert (row.status, row.error, row.failures) == (Status.COMPLETED, None, [])
+    assert ({"password": ON_PIN, "plain": "seen"}, ON_PIN) in SEEN and (TYPED, "") in SEEN
+    assert world.web[0][2]["headers"]["Authorization"] == f"Bearer {ON_PIN}"
+    await assert_hidden(world, row.id, ON_PIN, TYPED)
+    outputs = await world.platform.executions.outputs(row)
+    assert outputs == [("got", "***!")]
+    views = {str(each.node): each for each in await world.platform.executions.firings(LOCAL_WORKSPACE, row.id)}
+    assert views["use"].inputs["key"] == MASK and views["use"].inputs["value"] == {"password": MASK, "plain": "seen"}
+    assert views["web"].inputs["headers"] == {"Authorization": MASK}
+
+
+@module
+async def test_an_agent_with_typed_secrets_is_shown_and_edited_without_them(world: World) -> None:
+    platform = world.platform
+    row = await platform.graphs.save(LOCAL_WORKSPACE, read(with_typed_secrets()))
+    seen = shown(await platform.graphs.agent(LOCAL_WORKSPACE, GraphId(row.id)), platform.registry)
+    text = seen.model_dump_json()
+    assert [each for each in (*CANARIES, "treadle-secret.") if each in text] == [] and MASK in text
+    again = await platform.graphs.save(LOCAL_WORKSPACE, seen)
+    assert again.version == row.version, "what is saved as it was shown has not changed"
+    seen.nodes[0].input_default["fail"] = True
+    edited = await platform.graphs.save(LOCAL_WORKSPACE, seen)
+    assert edited.version == row.version + 1
+    id = await platform.executions.start(LOCAL_WORKSPACE, GraphId(row.id), {})
+    ended = await asyncio.wait_for(platform.worker.finished(LOCAL_WORKSPACE, id), 60)
+    assert ended.status is Status.FAILED and ({"password": ON_PIN, "plain": "seen"}, ON_PIN) in SEEN
+    await assert_hidden(world, id, ON_PIN, TYPED)
+
+
+@module
+async def test_secrets_that_a_rerun_is_given_are_in_no_record(world: World) -> None:
+    nodes = [node("use", "secretive", key=TYPED), OUT]
+    platform = world.platform
+    row = await run(world, agent(nodes, ["use.value > out.value"]))
+    [first] = [each for each in await platform.executions.firings(LOCAL_WORKSPACE, row.id) if each.node == "use"]
+    for edits, key in (({"key": ON_PIN, "value": 1}, ON_PIN), ({"key": MASK, "value": 2}, TYPED)):
+        SEEN.clear()
+        id, _ = await platform.executions.rerun(LOCAL_WORKSPACE, row.id, first.number, edits=edits, now_ms=0)
+        again = await asyncio.wait_for(platform.worker.finished(LOCAL_WORKSPACE, id), 60)
+        assert (again.status, SEEN) == (Status.COMPLETED, [(edits["value"], key)])
+        await assert_hidden(world, id, ON_PIN, TYPED)
 
 
 @module

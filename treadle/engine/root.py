@@ -21,7 +21,7 @@ from treadle.engine.large import LargeValues
 from treadle.engine.ports import Services
 from treadle.engine.rows import charge_row, created_row
 from treadle.engine.run import NodeSpec, Run
-from treadle.engine.secrets import FiringSecrets, secret_inputs
+from treadle.engine.secrets import FiringSecrets
 from treadle.engine.summary import final_status, fold_summary, plain_json, summary_row
 from treadle.kernel.firing import Firing, Phase
 from treadle.kernel.records import FORMAT, Record, apply
@@ -66,7 +66,7 @@ class Root:
         """Of those, how many only wait for a sub-agent or a tool."""
         self.firings = 0
         self.secretive = False
-        """Whether a run of the tree has secret inputs: only then values are searched for secrets."""
+        """Whether a run of the tree has secrets: only then values are searched for them."""
         self.folded: set[int] = set()
         """Inbox rows that are folded in, durable or about to be."""
         self.over = False
@@ -136,7 +136,7 @@ class Root:
     def joined(self, run: Run) -> None:
         """A run belongs to the tree from now on."""
         self.runs[run.id] = run
-        self.secretive = self.secretive or any(True for _ in secret_inputs(run.plan))
+        self.secretive = self.secretive or any(spec.secretive for spec in run.specs)
 
     def _secrets(self) -> FiringSecrets | None:
         return FiringSecrets(self.services.seals, self.workspace) if self.secretive else None

@@ -6,6 +6,7 @@ from typing import Any
 
 from treadle.base.ids import ExecutionId
 from treadle.engine.ports import Services, policy_refusal
+from treadle.engine.secrets import has_secrets
 from treadle.engine.summary import Summary
 from treadle.kernel.firing import Firing
 from treadle.kernel.machine import Machine
@@ -21,7 +22,7 @@ SNAPSHOTS_FROM = 10_000
 class NodeSpec:
     """A node with its block."""
 
-    __slots__ = ("block", "inline", "node", "refusal", "secrets")
+    __slots__ = ("block", "inline", "node", "refusal", "secretive", "secrets")
 
     def __init__(self, node: PlanNode, block: Block | None) -> None:
         self.node = node
@@ -31,6 +32,7 @@ class NodeSpec:
             block and block.short and node.work == Work.PURE and not self.refusal and not block.sensitive
         )
         """Runs on the engine's own loop, with no task."""
+        self.secretive = has_secrets(node)
         self.secrets = (
             frozenset(name for name, pin in block.reader.pins.items() if pin.secret) if block else frozenset()
         )

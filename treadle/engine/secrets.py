@@ -11,9 +11,10 @@ from typing import Any
 from treadle.base.crypto import KeyMissing
 from treadle.base.ids import WorkspaceId
 from treadle.engine.ports import Seals
-from treadle.kernel.plan import Plan
+from treadle.kernel.plan import Plan, PlanNode
 
 MASK = "***"
+_PREFIX = "treadle-secret."
 _TOKEN = re.compile(r"treadle-secret\.[\w-]{20,}\.", re.ASCII)
 _SHORTEST = 6
 """A shorter secret is recognised only where it is the whole text."""
@@ -31,7 +32,7 @@ class FiringSecrets:
 
     def opened(self, value: Any) -> Any:
         """The value with every token replaced by its secret."""
-        return _mapped(value, lambda text: _TOKEN.sub(self._open, text) if "treadle-secret." in text else text)
+        return _mapped(value, lambda text: _TOKEN.sub(self._open, text) if _PREFIX in text else text)
 
     def sealed(self, value: Any) -> Any:
         """The value with every secret that was opened replaced by its token."""
@@ -68,12 +69,31 @@ def sealed(value: Any, seals: Seals, workspace: WorkspaceId) -> Any:
 
 def masked(value: Any) -> Any:
     """The value as people are shown it: tokens hidden."""
-    return _mapped(value, lambda text: _TOKEN.sub(MASK, text) if "treadle-secret." in text else text)
+    return _mapped(value, lambda text: _TOKEN.sub(MASK, text) if _PREFIX in text else text)
+
+
+def is_sealed(value: Any) -> bool:
+    """Whether there is a token somewhere in the value."""
+    if isinstance(value, str):
+        return _PREFIX in value and _TOKEN.search(value) is not None
+    if isinstance(value, Mapping):
+        return any(is_sealed(part) for pair in value.items() for part in pair)
+    return isinstance(value, (list, tuple)) and any(map(is_sealed, value))
+
+
+def has_secrets(node: PlanNode) -> bool:
+    """Whether a node is a secret input, or has secrets among its constants or in its fallback."""
+    return is_secret_input(node) or is_sealed(node.constants) or is_sealed(node.policy.fallback)
 
 
 def secret_inputs(plan: Plan) -> Iterable[int]:
     """The plan's input nodes that are marked as secret, by index."""
-    return (i for i, node in enumerate(plan.nodes) if node.kind == "Input" and node.constants.get("secret") is True)
+    return (index for index, node in enumerate(plan.nodes) if is_secret_input(node))
+
+
+def is_secret_input(node: PlanNode) -> bool:
+    """Whether the node is an input that is marked as secret."""
+    return node.kind == "Input" and node.constants.get("secret") is True
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from tests.features.graphs.samples import CHILD, INPUT, REGISTRY, agent, link, node
 from tests.features.graphs.test_reader import AGENT_COUNTS
-from treadle.features.graphs.exporter import export_agent, is_secret_name, without_secrets
+from treadle.features.graphs.exporter import export_agent, without_secrets
 from treadle.features.graphs.importer import import_agent
 from treadle.features.graphs.reader import read_agent_file
+from treadle.features.graphs.secret_places import is_secret_name
 from treadle.sdk.registry import Registry
 
 CANARY = "do-not-tell-5517"

@@ -35,7 +35,6 @@ def test_the_input_schema_says_what_the_nodes_say() -> None:
                 "secret": True,
                 "advanced": False,
                 "title": "Count",
-                "default": 3,
             },
         },
         "required": ["Topic"],

@@ -8,12 +8,13 @@ from treadle.base.ids import BlockId, ExecutionId, GraphId, WorkspaceId, uuid7
 from treadle.engine.ports import Blobs
 from treadle.engine.recovery import load_contents
 from treadle.engine.rerun import Rerun, prepare_rerun
-from treadle.engine.secrets import masked
+from treadle.engine.secrets import MASK, is_secret_input, masked
 from treadle.engine.store import ExecutionRow, OpenReview, Store
 from treadle.engine.view import FiringView, History
 from treadle.engine.worker import Worker
 from treadle.features.graphs.service import Graphs, InvalidAgent
 from treadle.features.graphs.validation import validate
+from treadle.kernel.dynamic_pins import base_name
 from treadle.kernel.plan import Plan
 from treadle.kernel.records import Record, references, resolved
 from treadle.kernel.states import Status
@@ -187,8 +188,25 @@ class Executions:
         row = await self._store.execution(workspace, id)
         plan = await self.plan(row)
         new = (await self._graphs.compiled(workspace, row.graph_id)) if newest else plan
+        edits = await self._kept_edits(workspace, id, firing, edits, plan) if edits else None
         prepared = prepare_rerun(
             plan, await self._records(row), firing, earlier=id, new=new, edits=edits, now_ms=now_ms
         )
         started = await self._worker.submit(workspace, new, {}, settings=row.settings, rerun=(id, prepared.records))
         return started, prepared
+
+    async def _kept_edits(
+        self, workspace: WorkspaceId, id: ExecutionId, firing: int, edits: Mapping[str, Any], plan: Plan
+    ) -> dict[str, Any]:
+        """Edits as they are recorded: secrets encrypted; one that is given as it was shown, ``***``, is no edit."""
+        view = next((each for each in await self.firings(workspace, id) if each.number == firing), None)
+        if view is None:
+            return dict(edits)
+        secret = set(self.secret_pins(view.block_id))
+        if is_secret_input(plan.nodes[plan.index(view.node)]):
+            secret.add("value")
+        kept = {name: value for name, value in edits.items() if base_name(name) not in secret or value != MASK}
+        return {
+            name: self._graphs.sealed(workspace, value) if base_name(name) in secret else value
+            for name, value in kept.items()
+        }

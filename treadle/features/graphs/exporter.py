@@ -7,15 +7,9 @@ from typing import Any
 from treadle.base.ids import BlockId
 from treadle.features.graphs.document import AgentFile, GraphPart, NodePart, PolicyPart, Values
 from treadle.features.graphs.importer import AGENT_EXECUTOR, is_static_source
+from treadle.features.graphs.secret_places import SCHEMAS, is_secret_name, secret_inputs_of, without_secret_defaults
 from treadle.sdk.block import Block, BlockKind
 from treadle.sdk.registry import Registry
-
-_SECRET_WORDS = (
-    *("credential", "apikey", "password", "passphrase", "token", "secret"),
-    *("authorization", "privatekey", "accesskey", "cookie"),
-)
-"""Names that hold one of these are taken for secrets, whatever the block says of them."""
-_SCHEMAS = ("input_schema", "output_schema")
 
 
 def export_agent(agent: AgentFile, registry: Registry) -> bytes:
@@ -32,7 +26,7 @@ def export_agent(agent: AgentFile, registry: Registry) -> bytes:
 def without_secrets(agent: AgentFile, registry: Registry) -> AgentFile:
     """A copy that may be given to anybody: no secret constants, credentials, or owner's id."""
     copy = agent.model_copy(deep=True)
-    secret_inputs = {id: set().union(*map(_secret_inputs, graphs)) for id, graphs in copy.by_id().items()}
+    secret_inputs = {id: set().union(*map(secret_inputs_of, graphs)) for id, graphs in copy.by_id().items()}
     for graph in copy.graphs:
         for node in graph.nodes:
             block = registry.get(BlockId(node.block_id))
@@ -41,12 +35,6 @@ def without_secrets(agent: AgentFile, registry: Registry) -> AgentFile:
             node.metadata = _public(node.metadata)
             node.policy.fallback = _public(node.policy.fallback)
     return copy
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a name looks like that of a secret: ``X-Api-Key``, ``access_token``, ``password``."""
-    plain = "".join(letter for letter in name.lower() if letter.isalnum())
-    return any(word in plain for word in _SECRET_WORDS)
 
 
 def _public_constants(node: NodePart, block: Block | None, secret_child_inputs: set[str]) -> Values:
@@ -59,8 +47,8 @@ def _public_constants(node: NodePart, block: Block | None, secret_child_inputs: 
             continue
         if pin and number:  # ``max_tokens`` and the like: declared, not secret, and no text
             kept[name] = value
-        elif node.block_id == AGENT_EXECUTOR and name in _SCHEMAS:
-            kept[name] = _public_schema(value)
+        elif node.block_id == AGENT_EXECUTOR and name in SCHEMAS:
+            kept[name] = without_secret_defaults(value)
         elif not is_secret_name(name) or isinstance(value, bool):
             kept[name] = _public_value(value)
     if _is_input(block) and node.input_default.get("secret") is True:
@@ -83,11 +71,6 @@ def _strip_child(constants: Values, secret_inputs: set[str]) -> None:
         constants["inputs"] = {name: value for name, value in inputs.items() if name not in secret_inputs}
 
 
-def _secret_inputs(graph: GraphPart) -> set[str]:
-    constants = [node.input_default for node in graph.nodes]
-    return {str(each["name"]) for each in constants if each.get("secret") is True and "name" in each}
-
-
 def _public(values: Mapping[str, Any]) -> Values:
     return {
         name: _public_value(value)
@@ -100,20 +83,6 @@ def _public_value(value: Any) -> Any:
     if isinstance(value, dict):
         return _public(value)
     return [_public_value(item) for item in value] if isinstance(value, list) else value
-
-
-def _public_schema(schema: Any) -> Any:
-    """A schema keeps its pins, whatever they are called; only the defaults of secret ones go."""
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    if not isinstance(properties, dict):
-        return schema
-    kept = {
-        name: {key: part for key, part in pin.items() if key != "default"}
-        if isinstance(pin, dict) and (pin.get("secret") is True or is_secret_name(name))
-        else pin
-        for name, pin in properties.items()
-    }
-    return {**schema, "properties": kept}
 
 
 def _graph(graph: GraphPart, registry: Registry) -> dict[str, Any]:

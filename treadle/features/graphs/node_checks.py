@@ -5,6 +5,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
+from treadle.engine.secrets import is_sealed
 from treadle.features.graphs.credential_needs import is_credentials_pin
 from treadle.features.graphs.document import NodePart
 from treadle.features.graphs.known_blocks import known_block_name
@@ -40,13 +41,17 @@ def check_blocks(view: GraphView) -> Iterator[Problem]:
 
 
 def check_constants(view: GraphView) -> Iterator[Problem]:
-    """Constants have their pins' types. Those of linked pins are not used, and so not checked."""
+    """Constants have their pins' types. Those of linked pins are not used, and so not checked.
+
+    Nor are encrypted ones: they were checked when they were saved, and are again when the block is given them.
+    """
     for node in view.nodes.values():
         block = view.blocks[node.id]
         if block is None or block.kind is BlockKind.NOTE:
             continue
         linked = view.linked_pins(node.id)
-        constants = {name: value for name, value in node.input_default.items() if name not in linked}
+        given = node.input_default.items()
+        constants = {name: value for name, value in given if name not in linked and not is_sealed(value)}
         for pin, problem in block.reader.problems(constants).items():
             if pin not in linked:
                 shown = "it has a wrong type" if node.input_default.get("secret") is True else problem

@@ -71,7 +71,7 @@ def _schema_of(graph: GraphPart, registry: Registry, kind: BlockKind) -> dict[st
     required: dict[str, bool] = {}
     for node, block, name in _named(graph, registry, kind):
         properties[name] = _property(node, block, name)
-        required[name] = "default" not in properties[name]
+        required[name] = _value_of(node, block) is None
     return {"type": "object", "properties": properties, "required": [name for name in required if required[name]]}
 
 
@@ -96,7 +96,7 @@ def _property(node: NodePart, block: Block, name: str) -> dict[str, Any]:
         "advanced": constants.get("advanced") is True and value is not None,
         "title": constants.get("title") or name,
         **({"description": description} if description else {}),
-        **({"default": value} if value is not None else {}),
+        **({"default": value} if value is not None and constants.get("secret") is not True else {}),
     }
 
 

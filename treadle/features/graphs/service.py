@@ -13,11 +13,12 @@ from treadle.engine.store import Store
 from treadle.features.graphs.document import AgentFile, GraphPart
 from treadle.features.graphs.importer import SUB_AGENT_BLOCKS, to_graph
 from treadle.features.graphs.schemas import input_schema, output_schema, run_inputs
+from treadle.features.graphs.secret_places import secret_inputs_of
+from treadle.features.graphs.secret_values import holds_masks, put_back, seal_secrets, secret_inputs_by_id
 from treadle.features.graphs.storage import GraphStorage
 from treadle.features.graphs.validation import validate
 from treadle.features.graphs.view import Problem
 from treadle.kernel.plan import BlockFacts, Plan, compile_plan
-from treadle.sdk.block import BlockKind
 from treadle.sdk.registry import Registry
 
 if TYPE_CHECKING:
@@ -54,25 +55,50 @@ class Graphs:
     async def save(self, workspace: WorkspaceId, agent: AgentFile) -> "GraphVersion":
         """Save an agent and its sub-agents; a graph that has not changed keeps its version.
 
+        Secrets are encrypted. One that is given as ``***`` (``shown``) stays what it is in the newest version.
+
         Raises:
             InvalidAgent: it cannot be saved as it is.
         """
-        problems = validate(agent, self._registry, for_run=False)
-        if any(each.severity == "error" for each in problems):
-            raise InvalidAgent(problems)
-        versions: dict[str, int] = {}
         async with self._storage.repository(workspace) as repository:
+            agent = await self._with_earlier_secrets(repository, agent)
+            problems = validate(agent, self._registry, for_run=False)
+            if any(each.severity == "error" for each in problems):
+                raise InvalidAgent(problems)
+            versions: dict[str, int] = {}
+            secret_inputs = await self._secret_inputs(repository, agent)
             for graph in _children_first(agent):
-                row = await self._save_graph(repository, workspace, graph, versions)
+                pinned = _with_versions(graph, versions)
+                seal_secrets(pinned, self._registry, secret_inputs, self._seals, workspace)
+                row = await self._save_graph(repository, pinned)
                 versions[graph.id] = row.version
         return row
 
-    async def _save_graph(
-        self, repository: "GraphRepository", workspace: WorkspaceId, graph: GraphPart, versions: Mapping[str, int]
-    ) -> "GraphVersion":
-        pinned = _with_versions(graph, versions)
-        self._seal_constants(workspace, pinned)
-        document = pinned.model_dump(mode="json", exclude={"version", "sub_graphs"})
+    async def _with_earlier_secrets(self, repository: "GraphRepository", agent: AgentFile) -> AgentFile:
+        """The agent, or a copy in which secrets that were shown as ``***`` are put back."""
+        if not any(holds_masks(graph) for graph in agent.graphs):
+            return agent
+        copy = agent.model_copy(deep=True)
+        secret_inputs = await self._secret_inputs(repository, agent)
+        for graph in copy.graphs:
+            row = await repository.newest(GraphId(graph.id))
+            earlier = GraphPart.model_validate({**row.document, "version": row.version}) if row else None
+            put_back(graph, earlier, self._registry, secret_inputs)
+        return copy
+
+    async def _secret_inputs(self, repository: "GraphRepository", agent: AgentFile) -> dict[str, set[str]]:
+        """Which inputs of the agent's graphs are secret, and of those that it runs and that are not in its file."""
+        inside = {graph.id for graph in agent.graphs}
+        graphs = list(agent.graphs)
+        for id, version in {child for graph in agent.graphs for child in _children(graph) if child[0] not in inside}:
+            graph_id = GraphId(id)
+            row = await (repository.newest(graph_id) if version is None else repository.version(graph_id, version))
+            if row is not None:
+                graphs.append(GraphPart.model_validate({**row.document, "version": row.version}))
+        return secret_inputs_by_id(graphs)
+
+    async def _save_graph(self, repository: "GraphRepository", graph: GraphPart) -> "GraphVersion":
+        document = graph.model_dump(mode="json", exclude={"version", "sub_graphs"})
         digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).digest()
         graph_id = GraphId(graph.id)
         await repository.lock(graph_id)
@@ -87,16 +113,6 @@ class Graphs:
             blocks=self._block_versions(graph),
             digest=digest,
         )
-
-    def _seal_constants(self, workspace: WorkspaceId, graph: GraphPart) -> None:
-        """Encrypt the values that are typed into secret inputs, where the pin takes a text."""
-        for node in graph.nodes:
-            block = self._registry.get(BlockId(node.block_id))
-            if block is None or block.kind is not BlockKind.INPUT or node.input_default.get("secret") is not True:
-                continue
-            value = sealed(node.input_default.get("value"), self._seals, workspace)
-            if value is not None and not block.reader.problems({"value": value}).get("value"):
-                node.input_default["value"] = value
 
     def _block_versions(self, graph: GraphPart) -> dict[str, int]:
         blocks = (self._registry.get(BlockId(node.block_id)) for node in graph.nodes)
@@ -149,6 +165,20 @@ class Graphs:
             if index in by_index:
                 by_index[index] = sealed(by_index[index], self._seals, workspace)
         return plan, by_index
+
+    def sealed(self, workspace: WorkspaceId, value: Any) -> Any:
+        """The value with its texts encrypted, as secrets are kept."""
+        return sealed(value, self._seals, workspace)
+
+    async def sealed_inputs(
+        self, workspace: WorkspaceId, graph: GraphId, version: int | None, inputs: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Inputs of a run, by name, as they may be kept: those of secret inputs are encrypted. Raises ``NotFound``."""
+        part, _ = await self._compile(workspace, graph, version)
+        secret = secret_inputs_of(part)
+        return {
+            name: sealed(value, self._seals, workspace) if name in secret else value for name, value in inputs.items()
+        }
 
     async def schemas(
         self, workspace: WorkspaceId, graph: GraphId, version: int | None

@@ -11,10 +11,10 @@ from starlette.datastructures import State
 from treadle.base.errors import BadInput
 from treadle.base.ids import ExecutionId, GraphId, WorkspaceId
 from treadle.engine.store import ExecutionRow
-from treadle.features.graphs.document import AgentFile
-from treadle.features.graphs.exporter import export_agent, without_secrets
+from treadle.features.graphs.exporter import export_agent
 from treadle.features.graphs.reader import read_agent_file
 from treadle.features.graphs.schemas import input_schema, output_schema
+from treadle.features.graphs.secret_values import shown
 from treadle.features.graphs.validation import validate
 from treadle.kernel.states import FINAL
 from treadle.web.access import Edits, Reads, Starts
@@ -180,11 +180,10 @@ def _summary_fields(row: "GraphVersion") -> dict[str, Any]:
 
 async def _detail(site: Site, workspace: WorkspaceId, row: "GraphVersion") -> GraphDetail:
     agent = await site.graphs.agent(workspace, GraphId(row.id), row.version)
-    public: AgentFile = without_secrets(agent, site.registry)
     return GraphDetail(
         **_summary_fields(row),
-        document=public.model_dump(mode="json"),
-        input_schema=input_schema(public, site.registry),
+        document=shown(agent, site.registry).model_dump(mode="json"),
+        input_schema=input_schema(agent, site.registry),
         output_schema=output_schema(agent, site.registry),
         credentials=need_bodies(agent, site.registry, site.credentials),
         problems=[problem_body(each) for each in validate(agent, site.registry, for_run=True)],

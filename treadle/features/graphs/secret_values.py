@@ -1,0 +1,61 @@
+"""What happens to the secrets in an agent: encrypted when it is saved, hidden when it is shown, and put back."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from treadle.base.ids import WorkspaceId
+from treadle.engine.ports import Seals
+from treadle.engine.secrets import MASK, masked, sealed
+from treadle.features.graphs.document import AgentFile, GraphPart, NodePart
+from treadle.features.graphs.secret_places import (
+    LEFT_OUT,
+    Place,
+    SecretInputs,
+    at,
+    change_secrets,
+    secret_inputs_of,
+)
+from treadle.sdk.registry import Registry
+
+
+def secret_inputs_by_id(graphs: Iterable[GraphPart]) -> dict[str, set[str]]:
+    """Which inputs of these graphs are secret, by the graph's id; all versions of a graph together."""
+    found: dict[str, set[str]] = {}
+    for graph in graphs:
+        found.setdefault(graph.id, set()).update(secret_inputs_of(graph))
+    return found
+
+
+def seal_secrets(
+    graph: GraphPart, registry: Registry, children: SecretInputs, seals: Seals, workspace: WorkspaceId
+) -> None:
+    """Encrypt every secret text of the graph, in the graph itself. What is encrypted already stays as it is."""
+    change_secrets(graph, registry, children, lambda node, place, value: sealed(value, seals, workspace))
+
+
+def shown(agent: AgentFile, registry: Registry) -> AgentFile:
+    """A copy for people who may edit the agent: each secret is ``***``, which ``put_back`` understands."""
+    copy = agent.model_copy(deep=True)
+    children = secret_inputs_by_id(copy.graphs)
+    for graph in copy.graphs:
+        change_secrets(graph, registry, children, lambda node, place, value: MASK)
+        for node in graph.nodes:
+            node.input_default = masked(node.input_default)
+    return copy
+
+
+def holds_masks(graph: GraphPart) -> bool:
+    """Whether a secret may have to be put back."""
+    return MASK in str([(node.input_default, node.metadata, node.policy.fallback) for node in graph.nodes])
+
+
+def put_back(graph: GraphPart, earlier: GraphPart | None, registry: Registry, children: SecretInputs) -> None:
+    """Replace each ``***`` at a secret place by what the same node of the earlier version has there, if anything."""
+    known = {node.id: node for node in earlier.nodes} if earlier else {}
+
+    def old(node: NodePart, place: Place, value: Any) -> Any:
+        if value != MASK:
+            return value
+        return at(known[node.id], place) if node.id in known else LEFT_OUT
+
+    change_secrets(graph, registry, children, old)
