@@ -1,25 +1,20 @@
 """``treadle up``, ``down`` and ``executor`` as real processes."""
 
-import contextlib
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from tests.main.installs import ASKING, GREETING, OUTPUT, TIMER, agent, written
+from tests.main.servers import SECONDS, Server, environment, started
 
 ROOT = Path(__file__).resolve().parents[2]
-_SECONDS = 60.0
 SOON = agent(
     {"timer": (TIMER, {"input_message": "late", "seconds": 4}), "out": (OUTPUT, {"name": "message"})},
     [("timer", "output_message", "out", "value")],
@@ -27,71 +22,10 @@ SOON = agent(
 )
 
 
-def _environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TREADLE_", "DATABASE_", "LOG_"))}
-    return {**kept, "TREADLE_HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-
-
-@dataclass(slots=True)
-class Server:
-    """A started ``treadle up``."""
-
-    process: "subprocess.Popen[str]"
-    home: Path
-    port: int
-
-    @property
-    def token(self) -> str:
-        return (self.home / "token").read_text().strip()
-
-    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
-        return httpx.request(
-            method, f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=_SECONDS, trust_env=False, **options
-        )
-
-    def end(self, how: signal.Signals) -> int:
-        self.process.send_signal(how)
-        return self.process.wait(_SECONDS)
-
-
-@contextlib.contextmanager
-def started(home: Path, *arguments: str) -> Iterator[Server]:
-    """``treadle up``, once it answers."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with (home / "up.log").open("a") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "treadle.main.cli", "up", "--port", str(port), *arguments],
-            cwd=home,
-            env=_environment(home),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-    server = Server(process, home, port)
-    try:
-        _wait_until_it_answers(server)
-        yield server
-    finally:
-        if process.poll() is None:
-            server.end(signal.SIGTERM)
-
-
-def _wait_until_it_answers(server: Server) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while time.monotonic() < deadline and server.process.poll() is None:
-        with contextlib.suppress(httpx.TransportError):
-            httpx.get(f"http://127.0.0.1:{server.port}/health", trust_env=False).raise_for_status()
-            return
-        time.sleep(0.05)
-    pytest.fail((server.home / "up.log").read_text())
-
-
 def _treadle(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "treadle.main.cli", *arguments]
     return subprocess.run(
-        command, cwd=home, env=_environment(home), capture_output=True, text=True, check=False, timeout=_SECONDS
+        command, cwd=home, env=environment(home), capture_output=True, text=True, check=False, timeout=SECONDS
     )
 
 
@@ -134,14 +68,14 @@ def test_what_ran_when_the_server_was_killed_ends_at_the_next_start(home: Path) 
         server.end(signal.SIGKILL)
     with started(home) as server:
         path = f"/api/v2/executions/{answer.json()['execution_id']}"
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + SECONDS
         while (run := server.call("GET", path).json())["status"] not in ("COMPLETED", "FAILED"):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert run["outputs"] == [{"name": "message", "value": "late"}]
         stopped = _treadle(home, "down")
         assert (stopped.returncode, stopped.stdout) == (0, "Stopped.\n")
-        assert server.process.wait(_SECONDS) == 0
+        assert server.process.wait(SECONDS) == 0
     assert _treadle(home, "down").stdout == "Nothing is running with this data folder.\n"
 
 
@@ -150,7 +84,7 @@ def test_an_executor_goes_on_with_what_was_decided_and_leaves_on_request(home: P
     worker = subprocess.Popen(
         [sys.executable, "-m", "treadle.main.cli", "executor"],
         cwd=home,
-        env=_environment(home),
+        env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -161,7 +95,7 @@ def test_an_executor_goes_on_with_what_was_decided_and_leaves_on_request(home: P
         assert _treadle(home, "decide", id, "2", "--approve").stdout == "Approved.\n"
         assert json.loads(_treadle(home, "show", id, "--json").stdout)["status"] == "COMPLETED"
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(_SECONDS) == 0
+        assert worker.wait(SECONDS) == 0
         assert worker.stdout.read() == "Stopped.\n"
 
 
@@ -170,7 +104,7 @@ def test_control_c_stops_a_run_that_a_person_watches(home: Path, tmp_path: Path)
     process = subprocess.Popen(
         [sys.executable, "-m", "treadle.main.cli", "run", written(tmp_path, waiting), "--json"],
         cwd=home,
-        env=_environment(home),
+        env=environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -179,6 +113,6 @@ def test_control_c_stops_a_run_that_a_person_watches(home: Path, tmp_path: Path)
     while "waits until" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=_SECONDS)
+    out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, json.loads(out)["status"]) == (1, "TERMINATED")
     assert "Traceback" not in err

@@ -29,21 +29,33 @@ _log = logging.getLogger(__name__)
 
 
 def make_app(site: Site, edge: Edge) -> Observed:
-    """The application for a running platform, behind the edge that its operator wants."""
+    """The interface of a running platform, behind the edge that its operator wants."""
+    app = make_routes(site.version)
+    app.state.site = site
+    app.state.edge = edge
+    guard = Guard(app, site.accounts.identify, edge)
+    return Observed(guard, app.state.metrics, TrustedProxies(edge.proxies), edge.tracer)
+
+
+def make_routes(version: str) -> FastAPI:
+    """All routes and their description, which needs no running platform."""
     app = FastAPI(
         title="Treadle",
-        version=site.version,
+        version=version,
         description="Build, run and share AI agents as graphs of blocks.",
         docs_url=None,
         redoc_url=None,
         responses={
+            400: {"model": Failure, "description": "The request cannot be read."},
             401: {"model": Failure, "description": "The token is missing or not good."},
             403: {"model": Failure, "description": "You may not do this."},
+            404: {"model": Failure, "description": "There is no such thing, or no such workspace."},
+            413: {"model": Failure, "description": "The body is too large."},
+            415: {"model": Failure, "description": "The body is of the wrong type."},
             422: {"model": Failure, "description": "What was sent cannot be used."},
+            429: {"model": Failure, "description": "Too many requests; Retry-After says when to come again."},
         },
     )
-    app.state.site = site
-    app.state.edge = edge
     app.state.metrics = HttpMetrics()
     for each in (health, docs, monitoring, builder, executions, files):
         app.include_router(each.router)
@@ -53,8 +65,7 @@ def make_app(site: Site, edge: Edge) -> Observed:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Refused, _stopped)
     app.add_exception_handler(Exception, _unexpected)
-    guard = Guard(app, site.accounts.identify, edge)
-    return Observed(guard, app.state.metrics, TrustedProxies(edge.proxies), edge.tracer)
+    return app
 
 
 async def _expected(request: Request, error: Exception) -> JSONResponse:

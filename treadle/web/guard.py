@@ -75,6 +75,8 @@ class Guard:
 
     async def _admit(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         self.check_host(headers)
+        if b"%00" in scope.get("query_string", b"") or "\0" in scope["path"]:
+            raise Refused(400, "nul_character", "The address holds a NUL character.", "Leave it out.")
         origin = self._foreign_origin(scope, headers)
         if origin:
             self._check_origin(scope, origin)

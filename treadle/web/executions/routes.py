@@ -4,7 +4,7 @@ import time
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from treadle.base.ids import ExecutionId
 from treadle.kernel.states import Status
@@ -29,6 +29,7 @@ from treadle.web.site import TheSite
 _MOST_RUNS = 100
 _MOST_EVENTS = 1_000
 
+TheFiring = Annotated[int, Path(ge=1, le=2**31 - 1)]
 router = APIRouter(prefix="/api/v2", tags=["executions"])
 Chosen: Responses = {**FOUND, 400: {"model": Failure, "description": "There is no such firing."}}
 
@@ -90,7 +91,7 @@ async def stop_execution(site: TheSite, who: Runs, execution_id: UUID, body: Sto
 @router.post(
     "/executions/{execution_id}/reviews/{firing}", operation_id="decide_review", status_code=202, responses=OPEN
 )
-async def decide_review(site: TheSite, who: Runs, execution_id: UUID, firing: int, body: DecisionRequest) -> Done:
+async def decide_review(site: TheSite, who: Runs, execution_id: UUID, firing: TheFiring, body: DecisionRequest) -> Done:
     """Decide on what waits for a person; the first decision counts."""
     await site.executions.decide(
         who.workspace,
