@@ -25,8 +25,8 @@ ROWS_OF = 2_000
 """Records that one journal row carries at most."""
 CALLS_AT_ONCE = 100
 """Roots that are told of a commit in one turn of the loop."""
-OnCommitted = Callable[["Owner", "Recorded", int, list[Record]], None]
-"""Given a root, one of its runs, the sequence number of the first record, and the records."""
+OnCommitted = Callable[["Rows", set["UUID"]], None]
+"""Given what was written, and the roots for which that is durable: rows of others are to be passed over."""
 HIGH_WATER = 20_000
 """Records of one root that may wait for the disk before its pure firings pause."""
 
@@ -101,12 +101,13 @@ class Batch:
         """Bytes of those large values."""
 
 
-class _Rows:
-    """The arguments of one write."""
+class Rows:
+    """What one write writes."""
 
     def __init__(self) -> None:
         self.owners: list[UUID] = []
         self.owner_epochs: list[int] = []
+        self.owner_workspaces: list[UUID] = []
         self.created: list[dict[str, Any]] = []
         self.children: list[dict[str, Any]] = []
         self.roots: list[UUID] = []
@@ -120,7 +121,6 @@ class _Rows:
         self.folded: list[int] = []
         self.reviews: list[dict[str, Any]] = []
         self.charges: list[dict[str, Any]] = []
-        self.published: list[tuple[Owner, Recorded, int, list[Record]]] = []
 
     def arguments(self, worker: WorkerId) -> tuple[Any, ...]:
         return (
@@ -166,7 +166,7 @@ class Journal:
         self._task: asyncio.Task[None] | None = None
         self.commits = 0
         self.on_committed: OnCommitted | None = None
-        """Told of records once they are durable: this is how they are published."""
+        """Told of each write once it is durable: this is how it is published."""
 
     def start(self) -> None:
         """Begin to write, until ``close``."""
@@ -236,7 +236,8 @@ class Journal:
                 await self._give_up(owner, f"A large value could not be stored: {failed}")
         rows, broken = _rows(batches)
         held = await self._write(rows, batches)
-        self._publish(rows, held)
+        if self.on_committed is not None:
+            self.on_committed(rows, held)
         for owner, batch in batches.items():
             if owner in broken:
                 await self._give_up(owner, broken[owner])
@@ -250,12 +251,6 @@ class Journal:
             self._call_back()
         while self._failed:
             await self._give_up(*self._failed.popleft())
-
-    def _publish(self, rows: _Rows, held: set["UUID"]) -> None:
-        if self.on_committed is not None:
-            for owner, run, first, records in rows.published:
-                if owner.id in held:
-                    self.on_committed(owner, run, first, records)
 
     def _call_back(self) -> None:
         """Tell a part of the owners that they are durable; the rest in the loop's next turn.
@@ -276,7 +271,7 @@ class Journal:
             self._calling = True
             asyncio.get_running_loop().call_soon(self._call_back)
 
-    async def _write(self, rows: _Rows, batches: dict[Owner, Batch]) -> set["UUID"]:
+    async def _write(self, rows: Rows, batches: dict[Owner, Batch]) -> set["UUID"]:
         """The ids of the owners whose rows are durable."""
         if not rows.owners:
             return set()
@@ -290,7 +285,7 @@ class Journal:
             await self._give_up(owner, f"What the run wanted to record was refused: {error}")
             return set()
 
-    async def _write_halves(self, rows: _Rows, batches: dict[Owner, Batch]) -> set["UUID"]:
+    async def _write_halves(self, rows: Rows, batches: dict[Owner, Batch]) -> set["UUID"]:
         """One bad record never fails the runs that share its batch: split until it stands alone."""
         middle = len(rows.owners) // 2
         held: set[UUID] = set()
@@ -311,9 +306,9 @@ async def _first_failure(before: list[Awaitable[None]]) -> BaseException | None:
     return next((each for each in results if each is not None), None)
 
 
-def _rows(batches: dict[Owner, Batch]) -> tuple[_Rows, dict[Owner, str]]:
+def _rows(batches: dict[Owner, Batch]) -> tuple[Rows, dict[Owner, str]]:
     """What to write, and the owners whose records have no form in which they could be written."""
-    rows = _Rows()
+    rows = Rows()
     broken: dict[Owner, str] = {}
     for owner, batch in batches.items():
         try:
@@ -325,6 +320,7 @@ def _rows(batches: dict[Owner, Batch]) -> tuple[_Rows, dict[Owner, str]]:
         owner.stored_bytes += batch.stored
         rows.owners.append(owner.id)
         rows.owner_epochs.append(owner.epoch)
+        rows.owner_workspaces.append(owner.workspace)
         for row in batch.created:
             (rows.created if row["parent_id"] is None else rows.children).append(row)
         rows.changed.extend(batch.changed.values())
@@ -334,11 +330,9 @@ def _rows(batches: dict[Owner, Batch]) -> tuple[_Rows, dict[Owner, str]]:
     return rows, broken
 
 
-def _add_records(rows: _Rows, owner: Owner, run: Recorded) -> None:
+def _add_records(rows: Rows, owner: Owner, run: Recorded) -> None:
     pending, run.pending = run.pending, []
     first = run.seq - len(pending) + 1
-    if pending:
-        rows.published.append((owner, run, first, pending))
     for offset in range(0, len(pending), ROWS_OF):
         part = pending[offset : offset + ROWS_OF]
         body = encode_records(part)
@@ -352,9 +346,9 @@ def _add_records(rows: _Rows, owner: Owner, run: Recorded) -> None:
         rows.bodies.append(body)
 
 
-def _only(rows: _Rows, ids: "set[UUID]") -> _Rows:
+def _only(rows: Rows, ids: "set[UUID]") -> Rows:
     """The rows of these owners. Rows of others among them would be ignored: only what an owner holds is written."""
-    part = _Rows()
+    part = Rows()
     for index, root in enumerate(rows.owners):
         if root in ids:
             part.owners.append(root)

@@ -292,7 +292,7 @@ class Root:
         batch = self.batch()
         shown = {pin: "***" if pin in spec.secrets else value for pin, value in inputs.items()}
         recorded = self.large.recorded(shown, batch)
-        self.record(run, ("start", firing.number, firing.attempt, self.now_ms(), recorded))
+        self.record(run, ("start", firing.number, firing.attempt, self.now_ms(), recorded, firing.node))
         run.machine.started(firing.number, firing.attempt)
         if held:
             batch.charges.append(charge_row(self, run, firing, "hold", held, 0))
@@ -353,7 +353,7 @@ class Root:
         if self.over or run.closed:
             return
         pin, value = emission if secrets is None else secrets.sealed(emission)
-        self.record(run, ("out", firing.number, pin, self.large.recorded_value(value, self.batch())))
+        self.record(run, ("out", firing.number, pin, self.large.recorded_value(value, self.batch()), firing.node))
         run.machine.emitted(firing.number, pin, value)
         self._grown(run)
         self.wake(run)
@@ -392,7 +392,7 @@ class Root:
             delay = min(asked, LONGEST_RETRY_AFTER)
         now = self.now_ms()
         due = now + int(delay * 1000)
-        self.record(run, ("retry", firing.number, firing.attempt, outcome.error, now, due))
+        self.record(run, ("retry", firing.number, firing.attempt, outcome.error, now, due, firing.node))
         run.machine.retrying(firing.number, firing.attempt, due)
         self.set_timer(run, firing)
 
@@ -403,7 +403,7 @@ class Root:
         batch = self.batch()
         payload = plain_json(wish.payload)
         recorded = self.large.recorded_value(payload, batch)
-        self.record(run, ("wait", firing.number, wish.kind, recorded, self.now_ms(), due))
+        self.record(run, ("wait", firing.number, wish.kind, recorded, self.now_ms(), due, firing.node))
         run.machine.suspended(firing.number, wish.kind, payload, due)
         if wish.kind == "review":
             batch.reviews.append(
@@ -437,7 +437,7 @@ class Root:
         """What the firing waited for has come."""
         if firing.phase not in (Phase.RETRYING, Phase.WAITING, Phase.REVIEW):
             return
-        self.record(run, ("resume", firing.number, decision, self.now_ms()))
+        self.record(run, ("resume", firing.number, decision, self.now_ms(), firing.node))
         run.machine.resumed(firing.number, decision)
         self.wake(run)
 
@@ -447,8 +447,8 @@ class Root:
         """A firing is over."""
         outputs = outcome.outputs
         recorded = self.large.recorded_outputs(outputs, self._journal, self) if outputs else outputs
-        record: Record = ("end", firing.number, recorded, outcome.error, self.now_ms(), microseconds)
-        self.record(run, (*record, extra) if extra else record)
+        record = ("end", firing.number, recorded, outcome.error, self.now_ms(), microseconds, extra or {}, firing.node)
+        self.record(run, record)
         run.summary.ended(firing.node, outcome.error, microseconds, extra)
         run.started.pop(firing.number, None)
         run.machine.ended(firing.number, outputs, outcome.error or None)

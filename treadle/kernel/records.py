@@ -5,20 +5,21 @@ A record is a JSON array whose first member is its kind. Record *n* of an execut
 | kind | members | event |
 |---|---|---|
 | begin | time, {node: inputs}, keeping, details | the run starts |
-| start | firing, attempt, time, inputs | an attempt that may touch the outside begins |
-| out | firing, pin, value | a streaming firing sent a value |
+| start | firing, attempt, time, inputs, node | an attempt that may touch the outside begins |
+| out | firing, pin, value, node | a streaming firing sent a value |
 | note | firing, value | a firing notes something for its later attempts |
-| end | firing, outputs, error, time, microseconds, extra | a firing is over |
-| retry | firing, attempt, error, time, due | an attempt failed and will be repeated |
-| wait | firing, kind, payload, time, due | a firing waits for a person, a time or an event |
-| resume | firing, decision, time | what a firing waited for has come |
+| end | firing, outputs, error, time, microseconds, extra, node | a firing is over |
+| retry | firing, attempt, error, time, due, node | an attempt failed and will be repeated |
+| wait | firing, kind, payload, time, due, node | a firing waits for a person, a time or an event |
+| resume | firing, decision, time, node | what a firing waited for has come |
 | tool | firing, slot, node, inputs | a firing calls a node as a tool |
 | keep | node, causes, outputs, error, earlier firing | re-run: a firing taken over |
 | open | [[node, causes, inputs]] | re-run: everything is taken over |
 | stop | reason, time | the run is stopped |
 | close | status, time, details | the run is over, or waits |
 
-Times are milliseconds since 1970. ``error`` is an empty text when there is none.
+Times are milliseconds since 1970. ``error`` is an empty text when there is none. ``node`` is the index of the firing's
+node in the plan: whoever shows a record need not fold those before it. Journals of early installs lack it.
 """
 
 import math
