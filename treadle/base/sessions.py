@@ -3,8 +3,11 @@
 SQLAlchemy takes half a second to load, so it is loaded when the first transaction is opened.
 """
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -21,6 +24,20 @@ _CONNECTIONS = 8
 _UNSTORABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
 
 
+@dataclass(slots=True)
+class _Open:
+    """A transaction that goes on, and the task that it belongs to."""
+
+    database: "WorkspaceDatabase"
+    workspace: WorkspaceId
+    session: "AsyncSession"
+    task: "asyncio.Task[object] | None"
+    over: bool = False
+
+
+_INNERMOST: ContextVar[_Open | None] = ContextVar("transaction", default=None)
+
+
 class WorkspaceDatabase:
     """Transactions of the api role. Row-level security is on: each sees the rows of its own workspace only."""
 
@@ -32,8 +49,25 @@ class WorkspaceDatabase:
     async def transaction(self, workspace: WorkspaceId) -> "AsyncIterator[AsyncSession]":
         """A session in a transaction, which is committed when the context ends without an error.
 
-        Raises ``BadInput`` for texts that PostgreSQL cannot hold.
+        Inside another one of the same task it is a part of that: a failure undoes this part, and nothing is committed
+        before the outermost ends. So whoever calls several services in a transaction has all of it, or nothing.
+
+        Raises:
+            BadInput: a text holds what PostgreSQL cannot hold.
+            RuntimeError: the transaction around it is in another workspace.
         """
+        around = _INNERMOST.get()
+        if around is None or around.over or around.database is not self or around.task is not asyncio.current_task():
+            async with self._outermost(workspace) as session:
+                yield session
+            return
+        if around.workspace != workspace:
+            raise RuntimeError(f"a transaction in workspace {around.workspace} cannot go on in {workspace}")
+        async with around.session.begin_nested():
+            yield around.session
+
+    @contextlib.asynccontextmanager
+    async def _outermost(self, workspace: WorkspaceId) -> "AsyncIterator[AsyncSession]":
         from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 (see above)
         from sqlalchemy.ext.asyncio import AsyncSession  # noqa: PLC0415
 
@@ -42,7 +76,8 @@ class WorkspaceDatabase:
         try:
             async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
                 await enter_workspace_sql(await session.connection(), workspace)
-                yield session
+                with _innermost(_Open(self, workspace, session, asyncio.current_task())):
+                    yield session
         except DBAPIError as error:
             if isinstance(_cause(error), _UNSTORABLE):
                 raise BadInput("A text holds a character that cannot be stored.", fix="Leave NUL out.") from error
@@ -52,6 +87,16 @@ class WorkspaceDatabase:
         """Close the connections."""
         if self._engine is not None:
             await self._engine.dispose()
+
+
+@contextlib.contextmanager
+def _innermost(opened: _Open) -> Iterator[None]:
+    token = _INNERMOST.set(opened)
+    try:
+        yield
+    finally:
+        opened.over = True
+        _INNERMOST.reset(token)
 
 
 def _cause(error: "DBAPIError") -> BaseException | None:

@@ -1,4 +1,7 @@
-"""What an installation does by itself once a day: partitions ahead, old runs away, unused large values away."""
+"""What an installation does by itself once a day.
+
+Partitions ahead; old runs, old idempotency keys and unused large values away.
+"""
 
 import asyncio
 import logging
@@ -11,6 +14,7 @@ from treadle.base.database import DatabaseUrls
 from treadle.engine.retention import drop_expired, drop_snapshots, ensure_partitions, sweep_blobs
 from treadle.features.files.store import LocalFileStore
 from treadle.features.files.sweeping import sweep_files
+from treadle.features.idempotency.service import forget_keys
 
 FIRST_SECONDS = 60.0
 """After the start: not while people wait for it."""
@@ -36,6 +40,7 @@ async def tidy(settings: Settings, urls: DatabaseUrls, pool: asyncpg.Pool) -> No
     await ensure_partitions(urls.owner)
     await drop_snapshots(pool)
     await sweep_files(pool, LocalFileStore(settings.home / "files"))
+    await forget_keys(pool)
     if settings.keep_days:
         await drop_expired(urls.owner, timedelta(days=settings.keep_days))
         await sweep_blobs(urls.engine, settings.home / "values")

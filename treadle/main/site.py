@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from treadle.base.config import Settings
 from treadle.base.migrations import release
 from treadle.features.accounts.service import Accounts
+from treadle.features.idempotency.service import Idempotency
 from treadle.main.wiring import Platform, credentials_source
 from treadle.web.edge import Edge, Limited, Rates
 from treadle.web.rate_limits import Rate
@@ -19,6 +20,7 @@ def site_of(platform: Platform, start_token: str) -> Site:
         graphs=platform.graphs,
         executions=platform.executions,
         files=platform.files,
+        idempotency=Idempotency(platform.database),
         registry=platform.registry,
         worker=platform.worker,
         credentials=credentials_source(platform.settings),

@@ -48,6 +48,7 @@ class Platform:
 
     settings: Settings
     urls: DatabaseUrls
+    database: WorkspaceDatabase
     registry: Registry
     graphs: Graphs
     executions: Executions
@@ -121,7 +122,7 @@ async def _assemble(
         house = asyncio.create_task(keep_house(settings, urls, pool), name="housekeeping")
         stack.callback(house.cancel)
     executions = Executions(store, graphs, registry, blobs, worker if works else None, settings.timezone)
-    return Platform(settings, urls, registry, graphs, executions, files, store, worker, doors)
+    return Platform(settings, urls, database, registry, graphs, executions, files, store, worker, doors)
 
 
 def credentials_source(settings: Settings) -> CredentialsSource:

@@ -11,6 +11,7 @@ from treadle.features.credentials.service import CredentialsSource
 from treadle.features.executions.service import Executions
 from treadle.features.files.service import Files
 from treadle.features.graphs.service import Graphs
+from treadle.features.idempotency.service import Idempotency
 from treadle.sdk.registry import Registry
 
 
@@ -22,6 +23,7 @@ class Site:
     graphs: Graphs
     executions: Executions
     files: Files
+    idempotency: Idempotency
     registry: Registry
     worker: Worker
     credentials: CredentialsSource

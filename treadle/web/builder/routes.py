@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.datastructures import State
 
-from treadle.base.errors import BadInput
 from treadle.base.ids import ExecutionId, GraphId, WorkspaceId
 from treadle.engine.store import ExecutionRow
 from treadle.features.graphs.exporter import export_agent
@@ -31,6 +30,7 @@ from treadle.web.builder.bodies import (
 from treadle.web.builder.needs import need_bodies
 from treadle.web.executions.answers import run_report
 from treadle.web.executions.bodies import RunReport
+from treadle.web.idempotency import ONCE, Once, TheKey
 from treadle.web.problems import Failure, problem_body
 from treadle.web.site import Site, TheSite
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT = 300.0
 """Seconds that a request may wait for a run."""
-_LONGEST_KEY = 200
 
 router = APIRouter(prefix="/api/v2/builder", tags=["builder"])
 Version = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="The newest when it is not given.")]
@@ -95,7 +94,8 @@ async def list_graphs(
     "/graphs",
     operation_id="create_graph",
     status_code=201,
-    responses=Checked,
+    response_model=GraphDetail,
+    responses={**Checked, **ONCE},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -103,11 +103,14 @@ async def list_graphs(
         }
     },
 )
-async def create_graph(site: TheSite, who: Edits, request: Request) -> GraphDetail:
+async def create_graph(site: TheSite, who: Edits, request: Request, once: Once) -> Response:
     """Save an agent file, sub-agents included. An agent that has not changed keeps its version."""
     agent = read_agent_file(await request.body(), name="the request's body")
-    row = await site.graphs.save(who.workspace, agent)
-    return await _detail(site, who.workspace, row)
+
+    async def save() -> GraphDetail:
+        return await _detail(site, who.workspace, await site.graphs.save(who.workspace, agent))
+
+    return await once(who, save, status=201)
 
 
 @router.get("/graphs/{graph_id}", operation_id="get_graph", responses=FOUND)
@@ -135,11 +138,9 @@ async def execute_graph(
     graph_id: str,
     body: ExecuteRequest,
     wait: Annotated[float, Query(description="Seconds to wait for the end, at most 300.")] = 0,
-    idempotency_key: Annotated[str | None, Header(description="Starting again with this key starts nothing.")] = None,
+    idempotency_key: TheKey = None,
 ) -> Any:
     """Start a run: 200 with its outputs when it ends within ``wait`` seconds, else 202 with its id."""
-    if idempotency_key is not None and not 0 < len(idempotency_key) <= _LONGEST_KEY:
-        raise BadInput("The header Idempotency-Key is empty or too long.", fix="Use up to 200 characters, like a UUID.")
     id = await site.executions.start(
         who.workspace,
         GraphId(graph_id),
