@@ -25,6 +25,7 @@ from treadle.base.database import DatabaseUrls, create_pool, running_database
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, uuid7
 from treadle.base.migrations import migrate
 from treadle.engine.bell import PostgresBell
+from treadle.engine.blobs import LocalBlobs
 from treadle.engine.store import Store
 from treadle.kernel.records import decode_records
 
@@ -45,7 +46,7 @@ class Load:
     pool: asyncpg.Pool
 
     async def queue(self, count: int) -> None:
-        store = Store(self.pool, PostgresBell(self.pool))
+        store = Store(self.pool, PostgresBell(self.pool), LocalBlobs(self.folder / "blobs"))
         for _ in range(count):
             await store.enqueue(ExecutionId(uuid7()), LOCAL_WORKSPACE, MIX, {})
 

@@ -245,7 +245,7 @@ async def test_a_tool_that_asks_for_review_holds_no_worker(world: World) -> None
     row = await finished(platform, id, resting=True)
     assert row.status is Status.REVIEW
     assert platform.worker.roots == {}
-    [review] = await platform.executions.open_reviews(LOCAL_WORKSPACE, id)
+    [review] = await platform.executions.reviews_of(LOCAL_WORKSPACE, id)
     assert (review.node_id, review.payload["data"]) == ("ask", "5?")
     server.will(Say("Approved."))
     await platform.executions.decide(LOCAL_WORKSPACE, id, review.firing, approved=True, data="5!", message="Yes.")

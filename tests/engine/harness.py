@@ -214,6 +214,11 @@ def blocks(calls: Calls) -> list[Block]:
             raise BlockError(f"Refused: {decision.message}")
         yield "value", inputs.value if decision.data is None else decision.data
 
+    @block(id="odd_question", name="OddQuestionBlock", outputs=Result, work=Work.EFFECT)
+    async def odd_question(inputs: Value, ctx: Context) -> Stream:
+        """Asks a person about what is no data."""
+        yield "value", ctx.review(object()).data
+
     @block(id="timer", name="TimerBlock", outputs=Result, work=Work.EFFECT)
     async def timer(inputs: Seconds, ctx: Context) -> Stream:
         """Waits durably."""
@@ -496,7 +501,7 @@ def rebuilt(plan: Plan, records: Sequence[Record], row: ExecutionRow) -> dict[st
         fold_summary(summary, machine, record)
         apply(machine, record)
     assert records[-1][0] == "close", "the run is not over"
-    return summary_row(machine, summary, row.status, records[-1][3] or None, len(records))
+    return summary_row(machine, summary, row.status, records[-1][3] or None, len(records), machine.outputs)
 
 
 async def raw_rows(connection: asyncpg.Connection, table: str) -> str:

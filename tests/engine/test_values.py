@@ -12,13 +12,13 @@ from tests.engine.harness import CANARY, Engine, chain, plan_of, raw_rows, rebui
 from treadle.base.database import DatabaseUrls
 from treadle.base.errors import BadInput
 from treadle.base.ids import LOCAL_WORKSPACE, BlockId, ExecutionId, uuid7
-from treadle.engine.recovery import load_contents
+from treadle.engine.large import with_contents
 from treadle.engine.rerun import Rerun, prepare_rerun
 from treadle.engine.store import ExecutionRow
 from treadle.engine.view import History
 from treadle.kernel.graph import NodePolicy, RetryPolicy
 from treadle.kernel.plan import Plan
-from treadle.kernel.records import references, resolved
+from treadle.kernel.records import references
 from treadle.kernel.states import Status
 
 LARGE = "large " * 40_000
@@ -168,12 +168,9 @@ async def test_the_view_tells_what_every_firing_did(engine: Engine) -> None:
 async def rerun(
     engine: Engine, plan: Plan, row: ExecutionRow, firing: int, **options: Any
 ) -> tuple[Rerun, ExecutionRow]:
-    records = await engine.records(row)
-    wanted = {each.digest: LOCAL_WORKSPACE for record in records for each in references(record)}
-    contents = await load_contents(engine.services().blobs, wanted)
     prepared = prepare_rerun(
         plan,
-        [resolved(record, contents) for record in records],
+        await with_contents(await engine.records(row), LOCAL_WORKSPACE, engine.services().blobs),
         firing,
         earlier=row.id,
         now_ms=int(time.time() * 1000),

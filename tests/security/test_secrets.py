@@ -340,7 +340,7 @@ async def test_secrets_are_not_in_what_a_person_is_asked_nor_in_a_models_turns(w
     assert row.status is Status.REVIEW
     await assert_hidden(world, row.id, GIVEN)
     platform = world.platform
-    [review] = await platform.executions.open_reviews(LOCAL_WORKSPACE, row.id)
+    [review] = await platform.executions.reviews_of(LOCAL_WORKSPACE, row.id)
     await platform.executions.decide(LOCAL_WORKSPACE, row.id, review.firing, approved=True)
     row = await asyncio.wait_for(platform.worker.finished(LOCAL_WORKSPACE, row.id), 60)
     assert (row.status, SEEN) == (Status.COMPLETED, [(GIVEN, "")])

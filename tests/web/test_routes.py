@@ -147,6 +147,22 @@ async def test_a_review_is_listed_decided_once_and_gone(client: Client) -> None:
     await client.post(f"/api/v2/executions/{id}/reviews/2", decision, status=409)
 
 
+async def test_large_values_are_shown_with_their_run_and_not_in_lists(client: Client) -> None:
+    large, other = "large " * 20_000, "other " * 20_000
+    id = (await client.execute(ASKING, status=202, draft=large))["execution_id"]
+    (listed,) = [each for each in (await client.get("/api/v2/reviews"))["reviews"] if each["root_id"] == id]
+    assert listed["message"] == "Is this good?"
+    assert listed["data"] == {"size": len(large) + 9, "sha256": listed["data"]["sha256"]}
+    (review,) = (await client.get(f"/api/v2/executions/{id}/reviews"))["reviews"]
+    assert review == {**listed, "data": large}
+    await client.post(f"/api/v2/executions/{id}/reviews/2", {"approved": True, "data": other}, status=202)
+    run = await client.ended(id)
+    assert (run["inputs"], run["outputs"]) == ({"draft": {"value": large}}, [{"name": "approved", "value": other}])
+    firings = (await client.get(f"/api/v2/executions/{id}/firings"))["firings"]
+    assert [each["waits"][0]["payload"]["data"] for each in firings if each["waits"]] == [large]
+    assert large not in (await client.http.get("/api/v2/executions")).text
+
+
 async def test_a_rerun_is_previewed_and_then_made(client: Client) -> None:
     id = (await client.execute(GREETING, who="Ann"))["id"]
     path = f"/api/v2/executions/{id}/rerun"
@@ -165,6 +181,7 @@ async def test_a_rerun_is_previewed_and_then_made(client: Client) -> None:
         ("GET", f"/api/v2/executions/{_UNKNOWN}/firings", None),
         ("GET", f"/api/v2/executions/{_UNKNOWN}/events", None),
         ("POST", f"/api/v2/executions/{_UNKNOWN}/stop", {}),
+        ("GET", f"/api/v2/executions/{_UNKNOWN}/reviews", None),
         ("POST", f"/api/v2/executions/{_UNKNOWN}/reviews/1", {"approved": True}),
         ("POST", f"/api/v2/executions/{_UNKNOWN}/rerun", {"firing": 1}),
         ("GET", "/api/v2/builder/graphs/unknown", None),

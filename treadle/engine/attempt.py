@@ -102,7 +102,7 @@ async def run_attempt(
                 else:
                     emit(sent)
     except Suspend as wish:
-        outcome.suspended = wish
+        note_wish(outcome, wish)
     except TimeoutError:
         outcome.error = f"Took longer than its limit of {spec.node.policy.timeout:g} seconds."
         outcome.passing = True
@@ -153,6 +153,15 @@ def checked(spec: NodeSpec, emission: Emission) -> Emission:
     except NotData as error:
         raise BlockError(f"Sent {error} on its pin {pin!r}, which has no JSON form.") from error
     return emission if plain is value else (pin, plain)
+
+
+def note_wish(outcome: Outcome, wish: Suspend) -> None:
+    """Say in the outcome that the firing wants to wait, and with what; that must be data."""
+    try:
+        wish.payload = normal(wish.payload)
+        outcome.suspended = wish
+    except NotData as error:
+        outcome.error = f"Wants to wait with {error}, which has no JSON form."
 
 
 def note_failure(outcome: Outcome, error: Exception, spec: NodeSpec) -> None:

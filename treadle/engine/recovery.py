@@ -1,6 +1,5 @@
 """From the journal back to a running state: the same fold as a live run, over the records that are durable."""
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,7 +10,8 @@ import asyncpg
 from treadle.base.ids import ExecutionId, WorkspaceId
 from treadle.engine import snapshots
 from treadle.engine.journal import DATABASE_GONE, GIVE_UP, Journal
-from treadle.engine.ports import Blobs, Services
+from treadle.engine.large import load_contents
+from treadle.engine.ports import Services
 from treadle.engine.root import Root
 from treadle.engine.run import Run
 from treadle.engine.store import ExecutionRow, Store
@@ -105,7 +105,9 @@ class Recovery:
     ) -> dict[str, Any]:
         wanted: dict[str, WorkspaceId] = {}
         for row in tree:
-            held = [record for _, record in journals.get(row.id, ())], states.get(row.id, (0, {}))[1]
+            held: tuple[Any, ...] = [record for _, record in journals.get(row.id, ())], states.get(row.id)
+            if row.id not in journals and row.id not in states:
+                held = (row.inputs,)
             wanted.update((reference.digest, row.workspace_id) for reference in references(held))
         return await load_contents(self._services.blobs, wanted)
 
@@ -130,6 +132,9 @@ class Recovery:
             if seq > run.seq:
                 replay(run, resolved(record, contents) if contents else record)
                 run.seq = seq
+        if not run.seq:
+            inputs = resolved(row.inputs, contents) if contents else row.inputs
+            run.inputs = {int(node): values for node, values in inputs.items()}
         if row.status in FINAL:
             run.closed = (row.status.value, row.error)
         return run
@@ -162,23 +167,16 @@ def replay(run: Run, record: Record) -> None:
         ready.popleft()
 
 
-def go_on(root: Root, rows: Mapping[ExecutionId, ExecutionRow]) -> None:
+def go_on(root: Root) -> None:
     """Let a recovered root run: firings without a durable end start again, timers are set."""
     for run in list(root.runs.values()):
         if run.closed is not None:
             continue
         machine = run.machine
         if run.seq == 0:
-            row = rows[run.id]
-            root.begin(run, {int(node): values for node, values in row.inputs.items()}, {})
+            root.begin(run, run.inputs)
             continue
         machine.ready = machine.startable()
         for firing in list(machine.blocked_firings()):
             root.set_timer(run, firing)
         root.wake(run)
-
-
-async def load_contents(blobs: Blobs, wanted: Mapping[str, WorkspaceId]) -> dict[str, Any]:
-    """The large values with these digests."""
-    bodies = await asyncio.gather(*(blobs.get(workspace, digest) for digest, workspace in wanted.items()))
-    return {digest: decode_records(body)[0][1] for digest, body in zip(wanted, bodies, strict=True)}

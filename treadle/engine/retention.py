@@ -27,7 +27,15 @@ _NAME = re.compile(r"journal_(\d{4})_(\d{2})")
 _PARTITIONS = (
     "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'journal'::regclass"
 )
-_REFERENCE = re.compile(rb'"\$blob":\["([0-9a-f]{64})"')
+_REFERENCE = re.compile(rb'"\$blob": ?\["([0-9a-f]{64})"')
+_REFERRING = {
+    "executions": ("inputs", "outputs"),
+    "inbox": ("payload",),
+    "reviews": ("payload", "decision"),
+    "snapshots": ("body",),
+    "journal": ("body",),
+}
+"""Everything that may refer to large values: columns by table."""
 _FINAL = "status IN ('COMPLETED', 'FAILED', 'TERMINATED')"
 _log = logging.getLogger(__name__)
 
@@ -80,7 +88,7 @@ async def drop_expired(dsn_owner: str, keep: timedelta, *, now: datetime | None 
 
 
 async def sweep_blobs(dsn: str, folder: Path, *, grace: timedelta = GRACE) -> int:
-    """Remove large values that no record, snapshot or summary refers to and that are older than ``grace``; how many.
+    """Remove large values that no record, snapshot or row refers to and that are older than ``grace``; how many.
 
     The files are listed before the references are read, so that a value which comes into use meanwhile is kept.
     """
@@ -184,10 +192,13 @@ async def _references(connection: asyncpg.Connection, workspace: WorkspaceId) ->
     """Every digest that anything of the workspace refers to."""
     used: set[str] = set()
     async with connection.transaction():
-        for table in ("journal", "snapshots"):
-            bodies = f"SELECT body FROM {table} WHERE workspace_id = $1 AND position('\"$blob\"'::bytea IN body) > 0"
-            async for row in connection.cursor(bodies, workspace, prefetch=20):
-                used.update(digest.decode() for digest in _REFERENCE.findall(row["body"]))
+        for table, columns in _REFERRING.items():
+            for column in columns:
+                body = column if column == "body" else f"convert_to({column}::text, 'UTF8')"
+                bodies = f"SELECT {body} AS body FROM {table} WHERE workspace_id = $1"
+                only = f" AND position('\"$blob\"'::bytea IN {body}) > 0"
+                async for row in connection.cursor(bodies + only, workspace, prefetch=20):
+                    used.update(digest.decode() for digest in _REFERENCE.findall(row["body"]))
     return used
 
 

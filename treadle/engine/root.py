@@ -22,7 +22,7 @@ from treadle.engine.ports import Services
 from treadle.engine.rows import charge_row, created_row
 from treadle.engine.run import NodeSpec, Run
 from treadle.engine.secrets import FiringSecrets
-from treadle.engine.summary import final_status, fold_summary, plain_json, summary_row
+from treadle.engine.summary import OUTPUTS_KEPT, final_status, fold_summary, plain_json, summary_row
 from treadle.kernel.firing import Firing, Phase
 from treadle.kernel.records import FORMAT, Record, apply
 from treadle.kernel.states import Status
@@ -100,15 +100,35 @@ class Root:
 
     # ---- start --------------------------------------------------------------------------------------------------
 
-    def begin(self, run: Run, inputs: Mapping[int, Mapping[str, Any]], details: dict[str, Any]) -> None:
+    def create(self, run: Run, inputs: Mapping[int, Mapping[str, Any]], details: dict[str, Any]) -> None:
+        """A new execution begins: its row and its first record share the next commit."""
+        recorded = self._recorded_inputs(inputs)
+        self.batch().created.append(created_row(self, run, recorded))
+        self._begin(run, inputs, recorded, details)
+
+    def begin(self, run: Run, inputs: Mapping[int, Mapping[str, Any]]) -> None:
+        """An execution that was queued begins."""
+        self._begin(run, inputs, self._recorded_inputs(inputs), {})
+
+    def _recorded_inputs(self, inputs: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        batch = self.batch()
+        return {str(node): self.large.recorded(values, batch) for node, values in inputs.items()}
+
+    def _begin(
+        self,
+        run: Run,
+        inputs: Mapping[int, Mapping[str, Any]],
+        recorded: dict[str, dict[str, Any]],
+        details: dict[str, Any],
+    ) -> None:
         """The run's first record: its starting nodes fire."""
-        by_index = {str(node): self.large.recorded(dict(values), self.batch()) for node, values in inputs.items()}
-        self.record(run, ("begin", self.now_ms(), by_index, False, {**details, "format": FORMAT}))
+        self.record(run, ("begin", self.now_ms(), recorded, False, {**details, "format": FORMAT}))
         run.machine.begin(inputs)
         self.wake(run)
 
     def seed(self, run: Run, records: Iterable[Record]) -> None:
-        """The run's first records are given: those of a re-run. Then it goes on by itself."""
+        """A re-run begins: its first records are given, and then it goes on by itself."""
+        self.batch().created.append(created_row(self, run, {}))
         for record in records:
             self.record(run, self._referring(record))
             fold_summary(run.summary, run.machine, record)
@@ -142,13 +162,12 @@ class Root:
         return FiringSecrets(self.services.seals, self.workspace) if self.secretive else None
 
     def adopt(self, child: Run, inputs: Mapping[int, Mapping[str, Any]]) -> None:
-        """A sub-agent begins: its row and first record share the next commit."""
+        """A sub-agent begins."""
         assert child.parent is not None
         run, firing, slot = child.parent
         run.children[firing, slot] = child
         self.joined(child)
-        self.batch().created.append(created_row(self, child, inputs))
-        self.begin(child, inputs, {"parent": [str(run.id), firing, slot]})
+        self.create(child, inputs, {"parent": [str(run.id), firing, slot]})
 
     def call_tool(self, run: Run, caller: Firing, slot: int, node: int, inputs: dict[str, Any]) -> int:
         """A running firing calls a node as a tool; the number of the tool's firing."""
@@ -401,10 +420,9 @@ class Root:
         assert wish is not None
         due = int(wish.until.timestamp() * 1000) if wish.until else None
         batch = self.batch()
-        payload = plain_json(wish.payload)
-        recorded = self.large.recorded_value(payload, batch)
+        recorded = self.large.recorded_payload(wish.payload, batch)
         self.record(run, ("wait", firing.number, wish.kind, recorded, self.now_ms(), due, firing.node))
-        run.machine.suspended(firing.number, wish.kind, payload, due)
+        run.machine.suspended(firing.number, wish.kind, wish.payload, due)
         if wish.kind == "review":
             batch.reviews.append(
                 {
@@ -413,7 +431,7 @@ class Root:
                     "workspace_id": self.workspace,
                     "firing": firing.number,
                     "node_id": spec.node.id,
-                    "payload": payload,
+                    "payload": plain_json(recorded),
                 }
             )
         else:
@@ -437,7 +455,8 @@ class Root:
         """What the firing waited for has come."""
         if firing.phase not in (Phase.RETRYING, Phase.WAITING, Phase.REVIEW):
             return
-        self.record(run, ("resume", firing.number, decision, self.now_ms(), firing.node))
+        recorded = None if decision is None else self.large.recorded(decision, self.batch())
+        self.record(run, ("resume", firing.number, recorded, self.now_ms(), firing.node))
         run.machine.resumed(firing.number, decision)
         self.wake(run)
 
@@ -532,7 +551,8 @@ class Root:
             self._let_go()
 
     def _change(self, run: Run, status: Status, error: str | None, wake_ms: int | None = None) -> None:
-        row = summary_row(run.machine, run.summary, status, error, run.seq)
+        outputs = self.large.recorded_outputs(run.machine.outputs[:OUTPUTS_KEPT], self._journal, self)
+        row = summary_row(run.machine, run.summary, status, error, run.seq, outputs)
         wake = None if wake_ms is None else datetime.fromtimestamp(wake_ms / 1000, UTC)
         row.update(id=run.id, root_id=self.id, wake_at=wake)
         self.batch().changed[run.id] = row

@@ -10,8 +10,8 @@ from treadle.kernel.firing import Firing
 from treadle.kernel.records import FORMAT
 
 
-def created_row(root: Owner, run: Run, inputs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    """The row of an execution that this worker starts itself."""
+def created_row(root: Owner, run: Run, inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The row of an execution that this worker starts itself; ``inputs`` as they are recorded, by node."""
     parent = run.parent
     return {
         "id": run.id,
@@ -27,7 +27,7 @@ def created_row(root: Owner, run: Run, inputs: Mapping[int, Mapping[str, Any]]) 
         "epoch": root.epoch,
         "idempotency_key": run.idempotency_key,
         "settings": run.settings,
-        "inputs": plain_json({str(node): dict(values) for node, values in inputs.items()}),
+        "inputs": plain_json(inputs),
         "rerun_of": run.rerun_of,
     }
 

@@ -1,7 +1,7 @@
 """One execution while a worker holds it: its state machine, and what is still to be written of it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from treadle.base.ids import ExecutionId
@@ -59,6 +59,7 @@ class Run:
         "id",
         "idempotency_key",
         "inline_context",
+        "inputs",
         "listener",
         "machine",
         "parent",
@@ -100,6 +101,8 @@ class Run:
         self.settings = settings or {}
         self.idempotency_key: str | None = None
         self.rerun_of: ExecutionId | None = None
+        self.inputs: Mapping[int, Mapping[str, Any]] = {}
+        """What a run that was queued is given when it begins, by node."""
         self.seq = 0
         self.snapshot_seq = 0
         """Sequence number of the last record that the newest snapshot covers."""

@@ -75,6 +75,9 @@ def _with_references(state: dict[str, Any], large: "LargeValues", batch: "Batch"
     def kept(value: Any) -> Any:
         return large.recorded_value(value, batch)
 
+    def payload(value: Any) -> Any:
+        return large.recorded_payload(value, batch)
+
     def pairs(items: Any) -> list[tuple[str, Any]]:
         return [(name, kept(value)) for name, value in items]
 
@@ -85,7 +88,7 @@ def _with_references(state: dict[str, Any], large: "LargeValues", batch: "Batch"
     state["outputs"] = pairs(state["outputs"])
     state["results"] = [[number, pairs(result)] for number, result in state["results"]]
     state["firings"] = [
-        (number, node, {pin: kept(value) for pin, value in values.items()}, causes, _rest(rest, kept))
+        (number, node, {pin: kept(value) for pin, value in values.items()}, causes, _rest(rest, kept, payload))
         for number, node, values, causes, rest in state["firings"]
     ]
     for node in state["nodes"]:
@@ -95,7 +98,7 @@ def _with_references(state: dict[str, Any], large: "LargeValues", batch: "Batch"
     return state
 
 
-def _rest(rest: dict[str, Any], kept: Callable[[Any], Any]) -> dict[str, Any]:
+def _rest(rest: dict[str, Any], kept: Callable[[Any], Any], payload: Callable[[Any], Any]) -> dict[str, Any]:
     """What is special about a firing, with its large values as references."""
     if not rest:
         return rest
@@ -106,5 +109,5 @@ def _rest(rest: dict[str, Any], kept: Callable[[Any], Any]) -> dict[str, Any]:
         known["notes"] = [kept(note) for note in rest["notes"]]
     for name in ("payload", "decision"):
         if name in rest:
-            known[name] = kept(rest[name])
+            known[name] = payload(rest[name])
     return known

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -12,16 +12,17 @@ import msgspec
 from treadle.base.errors import Conflict, NotFound
 from treadle.base.ids import ExecutionId, GraphId, NodeId, WorkspaceId
 from treadle.engine.bell import QUEUE
-from treadle.engine.ports import Bell
+from treadle.engine.large import kept_apart
+from treadle.engine.ports import Bell, Blobs
 from treadle.engine.summary import plain_json
 from treadle.kernel.plan import Plan, decode_plan
-from treadle.kernel.records import FORMAT, Record, decode_records, unmarked
+from treadle.kernel.records import FORMAT, REFERENCES_IN_ROWS, Record, decode_records, references, unmarked
 from treadle.kernel.states import Status
 
 
 @dataclass(frozen=True, slots=True)
-class ExecutionRow:
-    """An execution's summary."""
+class ListedExecution:
+    """How an execution stands: its summary without its values, which may be many."""
 
     id: ExecutionId
     root_id: ExecutionId
@@ -34,12 +35,6 @@ class ExecutionRow:
     plan_digest: bytes
     status: Status
     epoch: int
-    settings: dict[str, Any]
-    inputs: dict[str, dict[str, Any]]
-    outputs: list[tuple[str, Any]]
-    warnings: list[dict[str, Any]]
-    failures: list[dict[str, Any]]
-    nodes: dict[str, list[int]]
     error: str | None
     firings: int
     failed: int
@@ -53,8 +48,20 @@ class ExecutionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionRow(ListedExecution):
+    """An execution's summary. Large values in it are references."""
+
+    settings: dict[str, Any]
+    inputs: dict[str, dict[str, Any]]
+    outputs: list[tuple[str, Any]]
+    warnings: list[dict[str, Any]]
+    failures: list[dict[str, Any]]
+    nodes: dict[str, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenReview:
-    """A firing that waits until a person approves, changes or rejects its data."""
+    """A firing that waits until a person approves, changes or rejects its data. Large values in it are references."""
 
     execution_id: ExecutionId
     """The run or sub-agent in which it waits; the decision is addressed to it."""
@@ -66,19 +73,27 @@ class OpenReview:
     created_at: datetime
 
 
-_COLUMNS = ", ".join(ExecutionRow.__slots__)
+_LISTED = tuple(each.name for each in fields(ListedExecution))
+_ALL = tuple(each.name for each in fields(ExecutionRow))
 _JSON = ("settings", "inputs", "outputs", "warnings", "failures", "nodes")
+_COLUMNS = ", ".join(_ALL)
+_LISTED_COLUMNS = ", ".join(_LISTED)
 
 
 def execution_row(record: asyncpg.Record) -> ExecutionRow:
     """A row of the executions table."""
-    values = {name: record[name] for name in ExecutionRow.__slots__}
+    values = {name: record[name] for name in _ALL}
     for name in _JSON:
         text = values[name]
         values[name] = unmarked(msgspec.json.decode(text)) if '{"$' in text else msgspec.json.decode(text)
     values["status"] = Status(values["status"])
     values["outputs"] = [(name, value) for name, value in values["outputs"]]
     return ExecutionRow(**values)
+
+
+def _listed(record: asyncpg.Record) -> ListedExecution:
+    values = {name: record[name] for name in _LISTED}
+    return ListedExecution(**{**values, "status": Status(values["status"])})
 
 
 def _open_review(record: asyncpg.Record) -> OpenReview:
@@ -89,9 +104,10 @@ def _open_review(record: asyncpg.Record) -> OpenReview:
 class Store:
     """Queries on executions. Every one of them that serves people takes the workspace."""
 
-    def __init__(self, pool: asyncpg.Pool, bell: Bell) -> None:
+    def __init__(self, pool: asyncpg.Pool, bell: Bell, blobs: Blobs) -> None:
         self._pool = pool
         self._bell = bell
+        self._blobs = blobs
         self._saved_plans: set[tuple[WorkspaceId, bytes]] = set()
 
     async def save_plan(self, workspace: WorkspaceId, plan: Plan) -> None:
@@ -131,6 +147,7 @@ class Store:
         Queueing the same id again changes nothing.
         """
         await self.save_plan(workspace, plan)
+        recorded = await kept_apart(list(inputs.values()), workspace, self._blobs)
         found = await self._pool.fetchval(
             "INSERT INTO executions (id, root_id, workspace_id, graph_id, graph_version, plan_digest, status, format,"
             " settings, inputs, idempotency_key) VALUES ($1, $1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8, $9)"
@@ -142,7 +159,7 @@ class Store:
             plan.digest,
             FORMAT,
             _text(dict(settings or {})),
-            _text(plain_json({str(node): dict(values) for node, values in inputs.items()})),
+            _text(plain_json(dict(zip(map(str, inputs), recorded, strict=True)))),
             idempotency_key,
         )
         if found is None and idempotency_key is not None:
@@ -175,17 +192,17 @@ class Store:
         limit: int = 50,
         before: ExecutionId | None = None,
         status: Status | None = None,
-    ) -> list[ExecutionRow]:
+    ) -> list[ListedExecution]:
         """Root executions, newest first; ``before`` continues a list."""
         rows = await self._pool.fetch(
-            f"SELECT {_COLUMNS} FROM executions WHERE workspace_id = $1 AND parent_id IS NULL"
+            f"SELECT {_LISTED_COLUMNS} FROM executions WHERE workspace_id = $1 AND parent_id IS NULL"
             " AND ($2::uuid IS NULL OR id < $2) AND ($4::text IS NULL OR status::text = $4) ORDER BY id DESC LIMIT $3",
             workspace,
             before,
             max(1, min(limit, 200)),
             status,
         )
-        return [execution_row(row) for row in rows]
+        return [_listed(row) for row in rows]
 
     async def tree(self, roots: Sequence[ExecutionId]) -> list[ExecutionRow]:
         """These roots and all their descendants, parents first."""
@@ -262,7 +279,7 @@ class Store:
             id,
             kind,
             firing,
-            _text(plain_json(dict(payload or {}))),
+            _text(plain_json(await self._told(workspace, id, payload or {}))),
             key,
         )
         if told is None:
@@ -271,6 +288,15 @@ class Store:
             raise Conflict(f"The execution {id} is over.")
         self._bell.ring(QUEUE)
         self._bell.ring(str(id))
+
+    async def _told(self, workspace: WorkspaceId, id: ExecutionId, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """What a row of the inbox holds: large values as references, if whoever may hold the run can read them."""
+        (recorded,) = await kept_apart([payload], workspace, self._blobs)
+        if any(True for _ in references(recorded)):
+            known = await self._pool.fetchval("SELECT format FROM executions WHERE id = $1", id)
+            if known is not None and known < REFERENCES_IN_ROWS:
+                return dict(payload)
+        return recorded
 
 
 def _text(value: Any) -> str:

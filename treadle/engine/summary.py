@@ -3,12 +3,13 @@
 The same fold writes the summary row while a run is live and rebuilds it from the journal.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from treadle.kernel.machine import Machine
-from treadle.kernel.records import Record, Reference, encode_records
+from treadle.kernel.records import Record, encode_records
 from treadle.kernel.states import Status
 
 OUTPUTS_KEPT = 1_000
@@ -52,12 +53,19 @@ def fold_summary(summary: Summary, machine: Machine, record: Record) -> None:
             summary.ended(firing.node, record[3], record[5], record[6] if len(record) > 6 else None)
 
 
-def summary_row(machine: Machine, summary: Summary, status: Status, error: str | None, seq: int) -> dict[str, Any]:
-    """The columns of the execution's summary row."""
+def summary_row(
+    machine: Machine,
+    summary: Summary,
+    status: Status,
+    error: str | None,
+    seq: int,
+    outputs: Sequence[tuple[str, Any]],
+) -> dict[str, Any]:
+    """The columns of the execution's summary row; ``outputs`` are the first of the execution's, as recorded."""
     nodes = machine.plan.nodes
     return {
         "status": status.value,
-        "outputs": _plain([[name, value] for name, value in machine.outputs[:OUTPUTS_KEPT]]),
+        "outputs": plain_json([[name, value] for name, value in outputs]),
         "warnings": warnings_of(machine) if status in (Status.COMPLETED, Status.FAILED) else [],
         "failures": [
             {"firing": number, "node": nodes[node].id, "message": message[:_TEXT_KEPT]}
@@ -91,8 +99,8 @@ def final_status(machine: Machine) -> tuple[Status, str | None]:
     return Status.FAILED, f"Node {name or node.id}, firing {first[0]}: {first[2][:_TEXT_KEPT]}{more}"
 
 
-def _plain(value: Any) -> Any:
-    """Values as a database column can hold them: marked as in the journal, without the characters it refuses."""
+def plain_json(value: Any) -> Any:
+    """Values in the form of a JSON column: marked as in the journal, without the characters it refuses."""
     plain = msgspec.json.decode(body := encode_records([("", value)]))[0][1]
     return storable(plain) if b"\\u0000" in body else plain
 
@@ -106,8 +114,3 @@ def storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {storable(key): storable(each) for key, each in value.items()}
     return value
-
-
-def plain_json(value: Any) -> Any:
-    """Any value of a link in a form for a JSON column."""
-    return _plain(value) if not isinstance(value, Reference) else {"$blob": [value.digest, value.size]}

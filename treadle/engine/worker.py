@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import asyncpg
-
 from treadle.base.database import connect, create_pool
 from treadle.base.errors import Conflict
 from treadle.base.ids import ExecutionId, WorkerId, WorkspaceId, uuid7
@@ -19,7 +17,6 @@ from treadle.engine.journal import DATABASE_GONE, Journal, OnCommitted
 from treadle.engine.ports import Services
 from treadle.engine.recovery import Recovery, go_on
 from treadle.engine.root import Root
-from treadle.engine.rows import created_row
 from treadle.engine.run import Run
 from treadle.engine.store import ExecutionRow, Store, execution_row
 from treadle.kernel.plan import Plan
@@ -82,7 +79,7 @@ class Worker:
         """Take a lease and begin to claim."""
         self.pool = await create_pool(self._dsn, min_size=1, max_size=6)
         self.bell = PostgresBell(self.pool)
-        self.store = Store(self.pool, self.bell)
+        self.store = Store(self.pool, self.bell, self._services.blobs)
         await self._enter()
         for loop in (self._beat(), self._sweep(), self._claim_for_ever()):
             self._tasks.append(asyncio.get_running_loop().create_task(loop))
@@ -194,13 +191,11 @@ class Worker:
         self.roots[id] = root
         durable: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         root.on_lost = partial(_settle, durable, False)
-        batch = root.batch()
-        batch.created.append(created_row(root, run, inputs))
-        batch.callbacks.append(partial(_settle, durable, True))
+        root.batch().callbacks.append(partial(_settle, durable, True))
         if rerun:
             root.seed(run, rerun[1])
         else:
-            root.begin(run, inputs, {})
+            root.create(run, inputs, {})
         if await durable:
             return id
         if rerun is not None:
@@ -263,21 +258,20 @@ class Worker:
             return 0
         rows = [execution_row(row) for row in claimed]
         roots = await recovery.roots(rows, self._forget)
-        told = await inbox.open_rows(self.pool, [row.id for row in rows])
-        by_id = {row.id: row for row in rows}
+        told = await inbox.open_rows(self.pool, self._services.blobs, [row.id for row in rows])
         for root in roots:
             if self.id == me and not self._away:
                 try:
-                    self._take_up(root, by_id, told.get(root.id, ()))
+                    self._take_up(root, told.get(root.id, ()))
                 except Exception as error:  # noqa: BLE001 (what breaks one run must not hold up the others)
                     root.lost()
                     await recovery.give_up(root.id, root.epoch, error)
         return len(claimed)
 
-    def _take_up(self, root: Root, rows: Mapping[ExecutionId, ExecutionRow], told: Iterable[asyncpg.Record]) -> None:
+    def _take_up(self, root: Root, told: Iterable[inbox.Told]) -> None:
         self.roots[root.id] = root
         root.hold()
-        go_on(root, rows)
+        go_on(root)
         inbox.fold(root, told)
         root.release()
 
@@ -293,7 +287,7 @@ class Worker:
     async def _fold_inboxes(self) -> None:
         self._folding = False
         try:
-            for id, rows in (await inbox.open_rows(self.pool, list(self.roots))).items():
+            for id, rows in (await inbox.open_rows(self.pool, self._services.blobs, list(self.roots))).items():
                 root = self.roots.get(ExecutionId(id))
                 if root is not None:
                     inbox.fold(root, rows)

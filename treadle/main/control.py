@@ -60,7 +60,7 @@ async def decide(
 
 
 async def _check_open(platform: Platform, row: ExecutionRow, firing: int) -> None:
-    reviews = await platform.executions.open_reviews(LOCAL_WORKSPACE, row.id)
+    reviews = await platform.executions.reviews_of(LOCAL_WORKSPACE, row.id)
     if not any(each.execution_id == row.id and each.firing == firing for each in reviews):
         where = ", ".join(f"{each.execution_id} {each.firing}" for each in reviews[:5])
         fix = f"What waits: {where}." if reviews else "`treadle show` tells how it stands."

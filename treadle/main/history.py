@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from treadle.base.ids import LOCAL_WORKSPACE
-from treadle.engine.store import ExecutionRow
+from treadle.engine.store import ExecutionRow, ListedExecution
 from treadle.engine.view import FiringView
 from treadle.kernel.states import FINAL, Status
 from treadle.main.sessions import find_execution, looking_platform
@@ -35,7 +35,7 @@ async def show_latest(limit: int, *, json: bool) -> None:
         out().print(_runs_table(rows, names))
 
 
-def _runs_table(rows: list[ExecutionRow], names: dict[str, str]) -> "Table":
+def _runs_table(rows: list[ListedExecution], names: dict[str, str]) -> "Table":
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False)
@@ -57,7 +57,7 @@ def _runs_table(rows: list[ExecutionRow], names: dict[str, str]) -> "Table":
     return table
 
 
-def short_id(row: ExecutionRow) -> str:
+def short_id(row: ListedExecution) -> str:
     """The end of a run's id, which commands take for the whole; its beginning is the time, alike in neighbours."""
     return row.id.hex[-12:]
 
@@ -179,7 +179,7 @@ async def _print_results(platform: Platform, row: ExecutionRow) -> None:
         out().print(f"warning {plain(text)}", style="yellow")
     if row.error:
         out().print(f"error   {plain(row.error)}", style="red")
-    for review in await platform.executions.open_reviews(LOCAL_WORKSPACE, row.id):
+    for review in await platform.executions.reviews_of(LOCAL_WORKSPACE, row.id):
         question = one_line(review.payload.get("message") or "A person has to decide.", 200)
         out().print(f"review  {question}", style="bold yellow")
         out().print(f"        treadle decide {review.execution_id} {review.firing} --approve (or --reject)")

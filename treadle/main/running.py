@@ -80,7 +80,7 @@ class _Session:
 
     async def on_review(self, row: ExecutionRow) -> bool:
         """Ask the person, one review after the other; False when there is nobody to ask."""
-        reviews = await self.platform.executions.open_reviews(LOCAL_WORKSPACE, row.id)
+        reviews = await self.platform.executions.reviews_of(LOCAL_WORKSPACE, row.id)
         if reviews and not self.terms.asks:
             return False
         for review in reviews:  # there are none when all is decided and the run is about to go on
@@ -218,7 +218,7 @@ def _warning(warning: dict[str, Any]) -> str:
 
 async def _tell_reviews(platform: Platform, row: ExecutionRow) -> None:
     notes = err()
-    for review in await platform.executions.open_reviews(LOCAL_WORKSPACE, row.id):
+    for review in await platform.executions.reviews_of(LOCAL_WORKSPACE, row.id):
         message = one_line(review.payload.get("message") or "A person has to decide.")
         notes.print(f"Waits for a decision: {message}", style="bold")
         notes.print(shown(review.payload.get("data"), 500))

@@ -91,7 +91,7 @@ async def find_execution(platform: "Platform", named: str) -> "ExecutionRow":
         wanted = named.lower().replace("-", "")
         fitting = [row for row in rows if row.id.hex.startswith(wanted) or row.id.hex.endswith(wanted)]
     if len(fitting) == 1:
-        return fitting[0]
+        return await platform.executions.get(LOCAL_WORKSPACE, fitting[0].id)
     if not fitting:
         raise BadInput(f"There is no run {named}.", fix="`treadle list` shows the latest runs.")
     raise BadInput(f"{named} fits {len(fitting)} runs.", fix="Give more of the id; `treadle list` shows the whole ids.")

@@ -96,14 +96,14 @@ async def _assemble(
     stack.push_async_callback(http.aclose)
     compute = ComputePool(WORKER_FUNCTIONS)
     stack.push_async_callback(compute.aclose)
-    store = Store(pool, PostgresBell(pool))
+    blobs = LocalBlobs(settings.home / "values")
+    store = Store(pool, PostgresBell(pool), blobs)
     ring = key_ring(settings)
     async with pool.acquire() as connection:
         seals = KeySeals(await load_data_keys(connection, ring), ring)
     graphs = Graphs(GraphStorage(database), store, registry, seals)
     files = _files(settings, database)
     doors = PlatformDoors(http, compute, pool, settings.home / "scratch", files)
-    blobs = LocalBlobs(settings.home / "values")
     services = Services(
         registry=registry,
         clock=SystemClock(),

@@ -1,22 +1,23 @@
 """Runs of agents: started, watched, stopped, decided on, run again."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from treadle.base.errors import BadInput
 from treadle.base.ids import BlockId, ExecutionId, GraphId, WorkspaceId, uuid7
+from treadle.engine.large import with_contents
 from treadle.engine.ports import Blobs
-from treadle.engine.recovery import load_contents
 from treadle.engine.rerun import Rerun, prepare_rerun
 from treadle.engine.secrets import MASK, is_secret_input, masked
-from treadle.engine.store import ExecutionRow, OpenReview, Store
+from treadle.engine.store import ExecutionRow, ListedExecution, OpenReview, Store
 from treadle.engine.view import FiringView, History
 from treadle.engine.worker import Worker
 from treadle.features.graphs.service import Graphs, InvalidAgent
 from treadle.features.graphs.validation import validate
 from treadle.kernel.dynamic_pins import base_name
 from treadle.kernel.plan import Plan
-from treadle.kernel.records import Record, references, resolved
+from treadle.kernel.records import Record
 from treadle.kernel.states import Status
 from treadle.sdk.registry import Registry
 
@@ -81,8 +82,8 @@ class Executions:
         limit: int = 50,
         before: ExecutionId | None = None,
         status: Status | None = None,
-    ) -> list[ExecutionRow]:
-        """Runs, newest first."""
+    ) -> list[ListedExecution]:
+        """Runs, newest first, without their values."""
         return await self._store.executions(workspace, limit=limit, before=before, status=status)
 
     async def family(self, workspace: WorkspaceId, id: ExecutionId) -> list[ExecutionRow]:
@@ -115,9 +116,13 @@ class Executions:
 
     async def outputs(self, row: ExecutionRow) -> list[tuple[str, Any]]:
         """The run's outputs, large ones included."""
-        wanted = {each.digest: row.workspace_id for each in references(row.outputs)}
-        outputs = resolved(row.outputs, await load_contents(self._blobs, wanted)) if wanted else row.outputs
+        outputs = await with_contents(row.outputs, row.workspace_id, self._blobs)
         return [(name, masked(value)) for name, value in outputs]
+
+    async def inputs(self, row: ExecutionRow) -> dict[str, dict[str, Any]]:
+        """What each node (by its index in the plan) was given at the start, large values included."""
+        inputs: dict[str, dict[str, Any]] = await with_contents(row.inputs, row.workspace_id, self._blobs)
+        return inputs
 
     async def rerun_preview(
         self, workspace: WorkspaceId, id: ExecutionId, firing: int, *, newest: bool = False
@@ -135,11 +140,7 @@ class Executions:
 
     async def _records(self, row: ExecutionRow) -> list[Record]:
         records = [record for _, record in await self._store.records(row.root_id, row.id)]
-        wanted = {each.digest: row.workspace_id for record in records for each in references(record)}
-        if not wanted:
-            return records
-        contents = await load_contents(self._blobs, wanted)
-        return [tuple(resolved(record, contents)) for record in records]
+        return [tuple(each) for each in await with_contents(records, row.workspace_id, self._blobs)]
 
     async def stop(self, workspace: WorkspaceId, id: ExecutionId, *, reason: str = "") -> None:
         """Stop the run and all its sub-agents. Stopping twice is stopping once."""
@@ -163,10 +164,16 @@ class Executions:
             payload["data"] = data
         await self._store.tell(workspace, id, "decision", f"decision:{id}:{firing}", firing=firing, payload=payload)
 
-    async def open_reviews(self, workspace: WorkspaceId, id: ExecutionId | None = None) -> list[OpenReview]:
-        """What waits for a person, oldest first: in the run and its sub-agents, or in all runs."""
-        root = (await self._store.execution(workspace, id)).root_id if id is not None else None
-        return await self._store.open_reviews(workspace, root=root)
+    async def open_reviews(self, workspace: WorkspaceId) -> list[OpenReview]:
+        """What waits for a person, oldest first, in all runs; large values are references."""
+        return await self._store.open_reviews(workspace)
+
+    async def reviews_of(self, workspace: WorkspaceId, id: ExecutionId) -> list[OpenReview]:
+        """What waits for a person in the run and its sub-agents, oldest first, large values included."""
+        root = (await self._store.execution(workspace, id)).root_id
+        reviews = await self._store.open_reviews(workspace, root=root)
+        payloads = await with_contents([each.payload for each in reviews], workspace, self._blobs)
+        return [replace(each, payload=payload) for each, payload in zip(reviews, payloads, strict=True)]
 
     async def rerun(
         self,

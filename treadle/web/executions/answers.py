@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from treadle.engine.store import ExecutionRow, OpenReview
+from treadle.engine.store import ExecutionRow, ListedExecution, OpenReview
 from treadle.engine.view import FiringView
 from treadle.features.executions.service import Executions
 from treadle.kernel.records import Record, Reference
@@ -58,25 +58,25 @@ def json_value(value: Any) -> Any:
     return str(value)
 
 
-def run_summary(row: ExecutionRow) -> RunSummary:
+def run_summary(row: ListedExecution) -> RunSummary:
     """A run in a list."""
     return RunSummary(**_summary_fields(row))
 
 
-def _summary_fields(row: ExecutionRow) -> dict[str, Any]:
+def _summary_fields(row: ListedExecution) -> dict[str, Any]:
     same = ("id", "status", "graph_id", "graph_version", "error", "firings", "failed", "cost", "rerun_of")
     times = ("created_at", "started_at", "ended_at", "wake_at")
     return {**{name: getattr(row, name) for name in (*same, *times)}, "seconds": seconds_of(row)}
 
 
-def seconds_of(row: ExecutionRow) -> float:
+def seconds_of(row: ListedExecution) -> float:
     """From its start until its end, or until now."""
     if row.started_at is None:
         return 0.0
     return max(0.0, round(((row.ended_at or datetime.now(UTC)) - begun_at(row)).total_seconds(), 3))
 
 
-def begun_at(row: ExecutionRow) -> datetime:
+def begun_at(row: ListedExecution) -> datetime:
     """When a worker took the run up.
 
     A run that its worker started itself has its row from the first commit, by which the first nodes may be done; its
@@ -88,7 +88,7 @@ def begun_at(row: ExecutionRow) -> datetime:
 
 
 async def run_detail(executions: Executions, row: ExecutionRow) -> RunDetail:
-    """A run, with its large outputs."""
+    """A run, with its large values."""
     family = await executions.family(row.workspace_id, row.id)
     return RunDetail(
         **_summary_fields(row),
@@ -106,7 +106,7 @@ async def run_detail(executions: Executions, row: ExecutionRow) -> RunDetail:
 async def _node_inputs(executions: Executions, row: ExecutionRow) -> dict[str, dict[str, Any]]:
     plan = await executions.plan(row)
     shown: dict[str, dict[str, Any]] = {}
-    for index, values in row.inputs.items():
+    for index, values in (await executions.inputs(row)).items():
         node = plan.nodes[int(index)]
         secret = executions.secret_pins(node.block_id)
         hidden = node.constants.get("secret") is True

@@ -88,6 +88,13 @@ async def stop_execution(site: TheSite, who: Runs, execution_id: UUID, body: Sto
     return Done()
 
 
+@router.get("/executions/{execution_id}/reviews", operation_id="list_reviews_of_execution", responses=FOUND)
+async def list_reviews_of_execution(site: TheSite, who: Reads, execution_id: UUID) -> ReviewList:
+    """What waits for a person in a run and its sub-agents, oldest first, with all of its data."""
+    reviews = await site.executions.reviews_of(who.workspace, ExecutionId(execution_id))
+    return ReviewList(reviews=[review_body(each) for each in reviews])
+
+
 @router.post(
     "/executions/{execution_id}/reviews/{firing}", operation_id="decide_review", status_code=202, responses=OPEN
 )
@@ -123,5 +130,8 @@ async def rerun_execution(site: TheSite, who: Starts, execution_id: UUID, body: 
 
 @router.get("/reviews", operation_id="list_reviews")
 async def list_reviews(site: TheSite, who: Reads) -> ReviewList:
-    """What waits for a person, oldest first, in all runs."""
+    """What waits for a person, oldest first, in all runs; of data over 64 KiB only size and SHA-256.
+
+    ``/api/v2/executions/{execution_id}/reviews`` gives all of it.
+    """
     return ReviewList(reviews=[review_body(each) for each in await site.executions.open_reviews(who.workspace)])
