@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.engine.harness import Engine, plan_of
+from tests.engine.harness import Engine, chain, plan_of
 from treadle.base.errors import NotFound
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, WorkspaceId, uuid7
 from treadle.engine import large
 from treadle.engine.large import LargeValues, with_contents
+from treadle.engine.rerun import prepare_rerun
 from treadle.engine.retention import sweep_blobs
 from treadle.engine.store import ListedExecution
 from treadle.kernel.plan import Plan
@@ -89,6 +90,17 @@ async def test_a_list_holds_no_values(engine: Engine) -> None:
     (listed,) = await engine.worker.store.executions(LOCAL_WORKSPACE)
     assert type(listed) is ListedExecution
     assert not any(hasattr(listed, name) for name in ("inputs", "outputs", "warnings", "failures", "nodes"))
+
+
+async def test_a_rerun_with_a_large_edit_records_a_reference(engine: Engine) -> None:
+    plan = chain("effect", "effect", first="small")
+    row = await engine.run(plan)
+    prepared = prepare_rerun(plan, await engine.records(row), 2, earlier=row.id, edits={"value": LARGE}, now_ms=1)
+    id = await engine.worker.submit(LOCAL_WORKSPACE, plan, {}, rerun=(row.id, prepared.records))
+    again = await engine.finished(id)
+    assert again.status is Status.COMPLETED
+    assert {each.digest for each in references(await engine.records(again))} == files(engine)
+    assert await engine.value("SELECT max(length(body)) FROM journal") < 2_000
 
 
 # --- reviews ---

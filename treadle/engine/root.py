@@ -30,6 +30,8 @@ from treadle.sdk.block import Work
 from treadle.sdk.context import Context
 from treadle.sdk.errors import BlockError
 
+Inputs = Mapping[int, Mapping[str, Any]]
+"""What each starting node is given, by its index in the plan."""
 _log = logging.getLogger(__name__)
 SLICE_SECONDS = 0.004
 """How long one root may keep the loop before others have their turn."""
@@ -100,27 +102,21 @@ class Root:
 
     # ---- start --------------------------------------------------------------------------------------------------
 
-    def create(self, run: Run, inputs: Mapping[int, Mapping[str, Any]], details: dict[str, Any]) -> None:
+    def create(self, run: Run, inputs: Inputs, details: dict[str, Any]) -> None:
         """A new execution begins: its row and its first record share the next commit."""
         recorded = self._recorded_inputs(inputs)
         self.batch().created.append(created_row(self, run, recorded))
         self._begin(run, inputs, recorded, details)
 
-    def begin(self, run: Run, inputs: Mapping[int, Mapping[str, Any]]) -> None:
+    def begin(self, run: Run, inputs: Inputs) -> None:
         """An execution that was queued begins."""
         self._begin(run, inputs, self._recorded_inputs(inputs), {})
 
-    def _recorded_inputs(self, inputs: Mapping[int, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    def _recorded_inputs(self, inputs: Inputs) -> dict[str, dict[str, Any]]:
         batch = self.batch()
         return {str(node): self.large.recorded(values, batch) for node, values in inputs.items()}
 
-    def _begin(
-        self,
-        run: Run,
-        inputs: Mapping[int, Mapping[str, Any]],
-        recorded: dict[str, dict[str, Any]],
-        details: dict[str, Any],
-    ) -> None:
+    def _begin(self, run: Run, inputs: Inputs, recorded: dict[str, Any], details: dict[str, Any]) -> None:
         """The run's first record: its starting nodes fire."""
         self.record(run, ("begin", self.now_ms(), recorded, False, {**details, "format": FORMAT}))
         run.machine.begin(inputs)
@@ -142,6 +138,9 @@ class Root:
         if record[0] == "begin":
             inputs = {node: self.large.recorded(values, self.batch()) for node, values in record[2].items()}
             return (*record[:2], inputs, *record[3:])
+        if record[0] == "open":
+            batch = self.batch()
+            return ("open", [[node, causes, self.large.recorded(edits, batch)] for node, causes, edits in record[1]])
         return record
 
     def hold(self) -> None:
@@ -161,7 +160,7 @@ class Root:
     def _secrets(self) -> FiringSecrets | None:
         return FiringSecrets(self.services.seals, self.workspace) if self.secretive else None
 
-    def adopt(self, child: Run, inputs: Mapping[int, Mapping[str, Any]]) -> None:
+    def adopt(self, child: Run, inputs: Inputs) -> None:
         """A sub-agent begins."""
         assert child.parent is not None
         run, firing, slot = child.parent
