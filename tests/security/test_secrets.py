@@ -11,28 +11,30 @@ from typing import Any
 import asyncpg
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from tests.conftest import isolated_settings
 from tests.e2e.deciding import AGENT, DECIDE, FILL, INPUT, MODEL, OUTPUT, REVIEW, OnlyModels, agent, node, read
 from tests.e2e.platforms import new_home
 from tests.sdk.models.servers import Fail, ProviderServer, Say, provider_server
-from treadle.base.ids import LOCAL_WORKSPACE, GraphId
+from treadle.base.ids import LOCAL_WORKSPACE, OPERATOR, CredentialsId, GraphId
 from treadle.base.logging import configure_logging
 from treadle.base.roles import superuser_address
 from treadle.engine.secrets import MASK
+from treadle.features.credentials.vault import NewCredentials, Secret
 from treadle.features.graphs.exporter import export_agent
 from treadle.features.graphs.secret_values import shown
 from treadle.kernel.states import Status
 from treadle.main.wiring import Platform, running_platform
 from treadle.sdk.block import Stream, Work, block
 from treadle.sdk.context import Context
-from treadle.sdk.credentials import CredentialsRef, credentials_pin
+from treadle.sdk.credentials import AuthKind, CredentialsRef, credentials_pin
 from treadle.sdk.pins import Inputs, Outputs, pin
 from treadle.sdk.testing import ScriptedReply
 
 module = pytest.mark.asyncio(loop_scope="module")
-KEY, TOKEN, TYPED, GIVEN, ON_PIN = (f"canary-{name}-4f1c9" for name in ("key", "token", "typed", "given", "pin"))
-CANARIES = (KEY, TOKEN, TYPED, GIVEN, ON_PIN)
+_NAMES = ("key", "token", "typed", "given", "pin", "stored")
+CANARIES = KEY, TOKEN, TYPED, GIVEN, ON_PIN, STORED = tuple(f"canary-{name}-4f1c9" for name in _NAMES)
 WRITE = "1f292d4a-41a4-4977-9684-7c8d560b9f91"
 MAKE_ISSUE = "691dad47-f494-44c3-a1e8-05b7990f2dab"
 WEB = "6595ae1f-b924-42cb-9a41-551a0611c4b4"
@@ -176,6 +178,22 @@ async def test_k1_credentials_go_to_the_providers_and_nowhere_else(world: World)
     assert KEY in world.server.seen[0].headers["authorization"]
     assert TOKEN in world.web[0][2]["credentials"].headers["Authorization"].get_secret_value()
     await assert_hidden(world, row.id)
+
+
+@module
+async def test_k1_stored_credentials_are_used_and_nowhere_in_the_open(world: World) -> None:
+    vault, secret = world.platform.vault, Secret(SecretStr(STORED))
+    row = await vault.add(LOCAL_WORKSPACE, OPERATOR, NewCredentials("openai", AuthKind.API_KEY, "Mine", secret))
+    reference = {"id": str(row.id), "provider": "openai", "type": "api_key"}
+    try:
+        world.server.will(Say("A poem."), Fail(401, {"error": {"message": f"Incorrect API key provided: {STORED}"}}))
+        for status in (Status.COMPLETED, Status.FAILED):
+            nodes = [node("write", WRITE, model=MODEL, prompt=str(status), retry=1, credentials=reference)]
+            ended = await run(world, agent(nodes, []))
+            assert ended.status is status and STORED in world.server.seen[-1].headers["authorization"]
+            await assert_hidden(world, ended.id, STORED)
+    finally:
+        await vault.remove(LOCAL_WORKSPACE, CredentialsId(row.id), force=True)
 
 
 @module

@@ -61,7 +61,10 @@ def filled() -> Iterator[Filled]:
         path = f"/api/v2/builder/graphs/{graph}/execute?wait=10"
         run = server.call("POST", path, json={"input_data": {"who": "Ann"}}).json()["id"]
         file = server.call("POST", "/api/v2/files/upload", files={"file": ("a.txt", b"text")}).json()["id"]
-        yield Filled(server, {"graph_id": graph, "execution_id": run, "file_id": file, "firing": "1"})
+        key = {"type": "api_key", "title": "mine", "secret": "canary"}
+        credentials = server.call("POST", "/api/v2/integrations/github/credentials", json=key).json()["id"]
+        known = {"graph_id": graph, "execution_id": run, "file_id": file, "firing": "1"}
+        yield Filled(server, {**known, "credentials_id": credentials, "provider": "github"})
 
 
 @pytest.mark.parametrize(("operation", "mode"), _TRIED)

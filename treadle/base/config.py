@@ -34,6 +34,8 @@ _METADATA_HOSTS = frozenset(
 _NUMERIC = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)$")
 """Resolvers take such a name for an IPv4 address in one of its odd forms (WHATWG URL, "ends in a number")."""
 
+_COMMA_LISTS = ("egress_allow", "disabled_blocks", "shared_providers", "allowed_origins", "trusted_proxies")
+
 
 class Settings(BaseSettings):
     """The settings, read from environment variables and the file ``.env``; ``.env.default`` describes each."""
@@ -98,6 +100,9 @@ class Settings(BaseSettings):
     file_quota_bytes: int = Field(default=10 * 1024**3, ge=1, validation_alias="TREADLE_FILE_QUOTA_BYTES")
     file_quota_count: int = Field(default=10_000, ge=1, validation_alias="TREADLE_FILE_QUOTA_COUNT")
     file_keep_hours: int = Field(default=0, ge=0, le=24 * 36_500, validation_alias="TREADLE_FILE_KEEP_HOURS")
+    shared_providers: Annotated[frozenset[str], NoDecode] = Field(
+        default=frozenset(), validation_alias="TREADLE_SHARED_PROVIDERS"
+    )
     keep_days: int = Field(default=0, ge=0, le=36_500, validation_alias="TREADLE_KEEP_DAYS")
 
     @property
@@ -120,7 +125,9 @@ class Settings(BaseSettings):
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("egress_allow", "disabled_blocks", "allowed_origins", "trusted_proxies", mode="before")
+    @field_validator(
+        "egress_allow", "disabled_blocks", "shared_providers", "allowed_origins", "trusted_proxies", mode="before"
+    )
     @classmethod
     def _comma_list(cls, value: object) -> object:
         if isinstance(value, str):

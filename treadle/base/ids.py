@@ -14,6 +14,7 @@ GraphId = NewType("GraphId", str)
 NodeId = NewType("NodeId", str)
 BlockId = NewType("BlockId", str)
 FileId = NewType("FileId", UUID)
+CredentialsId = NewType("CredentialsId", UUID)
 ExecutionId = NewType("ExecutionId", UUID)
 WorkerId = NewType("WorkerId", UUID)
 

@@ -1,10 +1,13 @@
 """``treadle validate`` and ``treadle blocks``: what can be said without a database."""
 
+import asyncio
+
 from treadle.base.config import load_settings
+from treadle.base.ids import LOCAL_WORKSPACE
 from treadle.features.graphs.validation import has_errors, validate
 from treadle.main.agent_input import read_agent
 from treadle.main.terminal import BAD_INPUT, err, one_line, out, plain, print_json, print_problems
-from treadle.main.wiring import credentials_source, make_registry
+from treadle.main.wiring import credentials_of_install, make_registry
 from treadle.sdk.block import Block
 from treadle.web.builder.answers import block_body
 from treadle.web.builder.bodies import CredentialNeedBody
@@ -22,7 +25,8 @@ def validate_file(path: str, *, json: bool) -> int:
     agent = read_agent(path)
     registry = make_registry(settings.disabled_blocks)
     problems = validate(agent, registry, for_run=True)
-    needs = need_bodies(agent, registry, credentials_source(settings))
+    offers = asyncio.run(credentials_of_install(settings).offers(LOCAL_WORKSPACE))
+    needs = need_bodies(agent, registry, offers)
     bodies = [problem_body(each).model_dump() for each in problems]
     if json:
         needed = [each.model_dump() for each in needs]

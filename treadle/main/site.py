@@ -6,7 +6,7 @@ from treadle.base.config import Settings
 from treadle.base.migrations import release
 from treadle.features.accounts.service import Accounts
 from treadle.features.idempotency.service import Idempotency
-from treadle.main.wiring import Platform, credentials_source
+from treadle.main.wiring import Platform
 from treadle.web.edge import Edge, Limited, Rates
 from treadle.web.rate_limits import Rate
 from treadle.web.site import Site
@@ -23,7 +23,8 @@ def site_of(platform: Platform, start_token: str) -> Site:
         idempotency=Idempotency(platform.database),
         registry=platform.registry,
         worker=platform.worker,
-        credentials=credentials_source(platform.settings),
+        vault=platform.vault,
+        credentials=platform.credentials,
         version=release(),
     )
 

@@ -14,6 +14,7 @@ from treadle.base.config import Settings
 from treadle.base.crypto import key_ring
 from treadle.base.data_keys import load_data_keys
 from treadle.base.database import DatabaseUrls, create_pool, running_database
+from treadle.base.ids import WorkspaceId
 from treadle.base.migrations import migrate
 from treadle.base.sessions import WorkspaceDatabase
 from treadle.blocks.catalogue import ALL_BLOCKS, WORKER_FUNCTIONS
@@ -23,10 +24,12 @@ from treadle.engine.ports import Limits, Services
 from treadle.engine.rates import AccountRates
 from treadle.engine.store import Store
 from treadle.engine.worker import Worker
+from treadle.features.credentials.errors import CredentialsUse
 from treadle.features.credentials.keyring import Keyring
-from treadle.features.credentials.providers import keyless, known_setups
+from treadle.features.credentials.providers import keyless, known_providers, known_setups
 from treadle.features.credentials.seals import KeySeals
 from treadle.features.credentials.service import CredentialsSource
+from treadle.features.credentials.vault import UsesOf, Vault
 from treadle.features.executions.service import Executions
 from treadle.features.files.scanner import ClamdScanner, ScanPolicy
 from treadle.features.files.service import FileQuota, Files
@@ -53,6 +56,8 @@ class Platform:
     graphs: Graphs
     executions: Executions
     files: Files
+    vault: Vault
+    credentials: CredentialsSource
     store: Store
     worker: Worker
     doors: PlatformDoors
@@ -101,14 +106,17 @@ async def _assemble(
     ring = key_ring(settings)
     async with pool.acquire() as connection:
         seals = KeySeals(await load_data_keys(connection, ring), ring)
+    vault = Vault(database, ring, known_providers())
+    credentials = credentials_of_install(settings, vault)
     graphs = Graphs(GraphStorage(database), store, registry, seals)
+    vault.tell_uses(_agents_that_use(graphs))
     files = _files(settings, database)
     doors = PlatformDoors(http, compute, pool, settings.home / "scratch", files)
     services = Services(
         registry=registry,
         clock=SystemClock(),
         doors=doors,
-        credentials=credentials_source(settings),
+        credentials=credentials,
         agents=graphs,
         blobs=blobs,
         limits=_limits(settings),
@@ -122,12 +130,22 @@ async def _assemble(
         house = asyncio.create_task(keep_house(settings, urls, pool), name="housekeeping")
         stack.callback(house.cancel)
     executions = Executions(store, graphs, registry, blobs, worker if works else None, settings.timezone)
-    return Platform(settings, urls, database, registry, graphs, executions, files, store, worker, doors)
+    return Platform(
+        settings, urls, database, registry, graphs, executions, files, vault, credentials, store, worker, doors
+    )
 
 
-def credentials_source(settings: Settings) -> CredentialsSource:
-    """The credentials of this install."""
-    return CredentialsSource(Keyring(known_setups(), os.environ, settings.home), keyless())
+def credentials_of_install(settings: Settings, vault: Vault | None = None) -> CredentialsSource:
+    """All credentials: of the environment, of the file in the data folder, and of the workspaces in the vault."""
+    keyring = Keyring(known_setups(), os.environ, settings.home)
+    return CredentialsSource(keyring, keyless(), vault, settings.shared_providers)
+
+
+def _agents_that_use(graphs: Graphs) -> UsesOf:
+    async def agents(workspace: WorkspaceId, id: str) -> list[CredentialsUse]:
+        return [CredentialsUse("agent", *found) for found in await graphs.naming_credentials(workspace, id)]
+
+    return agents
 
 
 def _files(settings: Settings, database: WorkspaceDatabase) -> Files:

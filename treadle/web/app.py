@@ -16,6 +16,7 @@ from treadle.web.edge import Edge
 from treadle.web.executions import routes as executions
 from treadle.web.files import routes as files
 from treadle.web.guard import Guard
+from treadle.web.integrations import routes as integrations
 from treadle.web.metrics import HttpMetrics
 from treadle.web.observing import Observed
 from treadle.web.problems import Failure, ProblemBody, failure, failure_of
@@ -57,7 +58,7 @@ def make_routes(version: str) -> FastAPI:
         },
     )
     app.state.metrics = HttpMetrics()
-    for each in (health, docs, monitoring, builder, executions, files):
+    for each in (health, docs, monitoring, builder, executions, files, integrations):
         app.include_router(each.router)
     declare_access(app, PUBLIC)
     app.add_exception_handler(TreadleError, _expected)

@@ -65,22 +65,32 @@ class OnceOnly:
     request: Request
     key: str | None
 
-    async def __call__(self, who: Principal, act: Callable[[], Awaitable[BaseModel]], *, status: int = 200) -> Response:
-        """The answer of ``act``, or the one that the request had before."""
+    async def __call__(
+        self,
+        who: Principal,
+        act: Callable[[], Awaitable[BaseModel]],
+        *,
+        status: int = 200,
+        said: bytes | None = None,
+    ) -> Response:
+        """The answer of ``act``, or the one that the request had before.
+
+        ``said`` stands for the body where that holds a secret: a digest of it would let who reads the database guess.
+        """
 
         async def body() -> bytes:
             return (await act()).model_dump_json().encode()
 
-        asked = await self._asked() if self.key is not None else None
+        asked = await self._asked(said) if self.key is not None else None
         answered = await self.site.idempotency.answer(who.workspace, who.user, asked, body, status=status)
         headers = {REPEATED: "true"} if answered.repeated else None
         return Response(answered.body, answered.status, headers, "application/json")
 
-    async def _asked(self) -> Asked:
+    async def _asked(self, said: bytes | None) -> Asked:
         assert self.key is not None
         request = self.request
         target = f"{request.method} {request.url.path}?{request.url.query}\n"
-        digest = hashlib.sha256(target.encode() + await request.body()).digest()
+        digest = hashlib.sha256(target.encode() + (await request.body() if said is None else said)).digest()
         return Asked(self.key, request.scope["route"].operation_id, digest)
 
 

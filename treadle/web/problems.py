@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from treadle.base.errors import TreadleError
+from treadle.features.credentials.errors import CredentialsInUse, CredentialsUse
 from treadle.features.graphs.errors import BadAgentFile
 from treadle.features.graphs.schemas import BadRunInputs
 from treadle.features.graphs.service import InvalidAgent
@@ -87,9 +88,18 @@ def problem_list(error: TreadleError) -> list[ProblemBody]:
         return [problem_body(each) for each in error.problems]
     if isinstance(error, BadAgentFile):
         return [ProblemBody(place=each.place, message=each.message, fix=each.fix) for each in error.problems]
+    if isinstance(error, CredentialsInUse):
+        return [_use_body(each) for each in error.uses]
     if isinstance(error, BadRunInputs):
         return [ProblemBody(place=name, message=text, fix=error.fix) for name, text in error.problems.items()]
     return []
+
+
+def _use_body(use: CredentialsUse) -> ProblemBody:
+    graph = use.id if use.what == "agent" else ""
+    return ProblemBody(
+        code=f"used_by_{use.what}", message=use.name or use.id, place=f"{use.what}/{use.id}", graph=graph
+    )
 
 
 def failure(

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from treadle.engine.worker import Worker
 from treadle.features.accounts.service import Accounts
 from treadle.features.credentials.service import CredentialsSource
+from treadle.features.credentials.vault import Vault
 from treadle.features.executions.service import Executions
 from treadle.features.files.service import Files
 from treadle.features.graphs.service import Graphs
@@ -26,6 +27,7 @@ class Site:
     idempotency: Idempotency
     registry: Registry
     worker: Worker
+    vault: Vault
     credentials: CredentialsSource
     version: str
 

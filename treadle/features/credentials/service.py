@@ -1,114 +1,76 @@
 """Which credentials a block is given: those that its node names, else the only ones of the provider."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
-from pydantic import ValidationError
-
-from treadle.base.ids import WorkspaceId
+from treadle.base.ids import LOCAL_WORKSPACE, WorkspaceId
 from treadle.features.credentials.keyring import Keyring
+from treadle.features.credentials.offers import Offers, of_install, wish_of
+from treadle.features.credentials.vault import Vault
 from treadle.sdk.block import Block
-from treadle.sdk.credentials import AuthKind, Credentials, CredentialsRef
-from treadle.sdk.errors import CredentialsNeeded
-from treadle.sdk.inputs import PinInfo
+from treadle.sdk.credentials import Credentials
 
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a credentials pin asks for."""
-
-    ref: CredentialsRef | None
-    providers: tuple[str, ...]
-    kinds: tuple[AuthKind, ...]
-    host: str = ""
-    """For credentials of a host: which one."""
+EVERY_PROVIDER = "*"
 
 
 class CredentialsSource:
-    """The engine's source of credentials (``treadle.engine.ports.CredentialsSource``)."""
+    """The engine's source of credentials (``treadle.engine.ports.CredentialsSource``).
 
-    def __init__(self, keyring: Keyring, keyless: frozenset[str] = frozenset()) -> None:
+    A workspace has its own credentials, in the ``vault``. Those of the ``keyring`` belong to the install's operator:
+    the local workspace uses them all, others only those of the ``shared`` providers (``*``: all).
+    """
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        keyless: frozenset[str] = frozenset(),
+        vault: Vault | None = None,
+        shared: frozenset[str] = frozenset(),
+    ) -> None:
         self._keyring = keyring
         self._keyless = keyless
+        self._vault = vault
+        self._shared = shared
 
     async def credentials_for(
         self, workspace: WorkspaceId, block: Block, inputs: Mapping[str, Any]
     ) -> dict[str, Credentials]:
-        """Resolved credentials by pin name. An install has one keyring, which all its workspaces share.
+        """Resolved credentials by pin name.
 
         Raises:
             CredentialsNeeded: a required pin has none, or several and no choice.
+            RetryLater: those of the workspace cannot be read at present.
         """
+        pins = [pin for pin in block.reader.pins.values() if "credentials_provider" in pin.schema]
+        if not pins:
+            return {}
+        offers = await self.offers(workspace)
         found: dict[str, Credentials] = {}
-        for pin in block.reader.pins.values():
-            if "credentials_provider" in pin.schema:
-                wish = wish_of(pin, block, inputs)
-                chosen = self.resolve(wish, required=pin.required)
-                if chosen is not None:
-                    found[pin.name] = chosen
+        for pin in pins:
+            chosen = offers.choose(wish_of(pin, block, inputs), required=pin.required)
+            if chosen is not None:
+                found[pin.name] = chosen.open()
+                if chosen.own and self._vault is not None:
+                    await self._vault.note_use(workspace, chosen.id)
         return found
 
-    def resolve(self, wish: Wish, *, required: bool = True) -> Credentials | None:
-        """The credentials that fit; an exported agent's reference to somebody else's falls back to the only ones here.
+    async def offers(self, workspace: WorkspaceId) -> Offers:
+        """All credentials that the workspace may use.
 
-        None when there are none and none are needed. Raises as ``credentials_for``.
+        Raises:
+            ConfigurationError: the file of the install's credentials is not as it must be.
         """
-        fitting = [each for each in self._keyring.all() if _fits(each, wish)]
-        named = [each for each in fitting if wish.ref is not None and each.id == wish.ref.id]
-        same = [each for each in fitting if wish.ref is not None and each.provider == wish.ref.provider]
-        for group in (named, same, fitting):
-            if len(group) == 1:
-                return group[0]
-        if not required or set(wish.providers) & self._keyless:
-            return None
-        raise self._needed(wish, fitting)
+        own = await self._vault.offers(workspace) if self._vault is not None else []
+        return Offers((*own, *of_install(self._of_install(workspace))), self._keyless, partial(self._remedy, workspace))
 
-    def _needed(self, wish: Wish, fitting: Sequence[Credentials]) -> CredentialsNeeded:
-        names = " or ".join(wish.providers)
-        if fitting:
-            ids = ", ".join(each.id for each in fitting)
-            return CredentialsNeeded(f"There are several {names} credentials: {ids}", fix="Choose one on the node.")
-        remedy = self._keyring.remedy(wish.providers[0]) if wish.providers else "Choose credentials on the node."
-        return CredentialsNeeded(f"There are no {names} credentials on this install", fix=remedy)
+    def _of_install(self, workspace: WorkspaceId) -> list[Credentials]:
+        every = self._keyring.all()
+        if workspace == LOCAL_WORKSPACE or EVERY_PROVIDER in self._shared:
+            return every
+        return [each for each in every if each.provider in self._shared]
 
-
-def wish_of(pin: PinInfo, block: Block, inputs: Mapping[str, Any]) -> Wish:
-    """What a pin asks for, its discriminator's value considered."""
-    schema = pin.schema
-    ref = _reference(inputs.get(pin.name))
-    value = _discriminating(schema.get("discriminator"), block, inputs)
-    mapped = (schema.get("discriminator_mapping") or {}).get(value)
-    providers = (mapped,) if mapped else tuple(schema["credentials_provider"])
-    kinds = tuple(AuthKind(kind) for kind in schema.get("credentials_types", ()))
-    host = _host(value) if AuthKind.HOST_SCOPED in kinds else ""
-    return Wish(ref, providers, kinds, host)
-
-
-def _host(url: str) -> str:
-    """Empty when it is no address; whether it may be fetched is not decided here."""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _discriminating(name: str | None, block: Block, inputs: Mapping[str, Any]) -> str:
-    pin = block.reader.pins.get(name) if name else None
-    value = inputs.get(pin.name, pin.default) if pin else None
-    return "" if value is None else str(value)
-
-
-def _reference(value: Any) -> CredentialsRef | None:
-    """A reference that cannot be read counts as none: old exports have other things here."""
-    if isinstance(value, CredentialsRef) or value is None:
-        return value
-    try:
-        return CredentialsRef.model_validate(value)
-    except ValidationError:
-        return None
-
-
-def _fits(each: Credentials, wish: Wish) -> bool:
-    return each.provider in wish.providers and each.kind in wish.kinds and (not wish.host or wish.host in each.hosts)
+    def _remedy(self, workspace: WorkspaceId, provider: str) -> str:
+        if workspace == LOCAL_WORKSPACE:
+            return self._keyring.remedy(provider)
+        return f"Add your {provider} credentials to the workspace."

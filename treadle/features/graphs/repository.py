@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import cast, func, select, text
+from sqlalchemy.dialects.postgresql import JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from treadle.base.ids import GraphId, WorkspaceId
 from treadle.features.graphs.models import GraphVersion
+
+_NAMED_ID = "$.nodes[*].input_default.*.id ? (@ == $id)"
 
 
 class GraphRepository:
@@ -45,6 +48,23 @@ class GraphRepository:
             .order_by(GraphVersion.name, GraphVersion.id)
         )
         return list(await self._session.scalars(query.limit(limit)))
+
+    async def naming_credentials(self, id: str) -> list[GraphVersion]:
+        """The newest version of every graph in which a node names the credentials of that id."""
+        newest = (
+            select(GraphVersion.id, func.max(GraphVersion.version).label("version"))
+            .where(GraphVersion.workspace_id == self._workspace)
+            .group_by(GraphVersion.id)
+            .subquery()
+        )
+        named = func.jsonb_path_exists(
+            GraphVersion.document, cast(_NAMED_ID, JSONPATH), func.jsonb_build_object("id", id)
+        )
+        query = select(GraphVersion).join(
+            newest, (GraphVersion.id == newest.c.id) & (GraphVersion.version == newest.c.version)
+        )
+        query = query.where(GraphVersion.workspace_id == self._workspace, named)
+        return list(await self._session.scalars(query.order_by(GraphVersion.name, GraphVersion.id)))
 
     def add(
         self, *, id: str, version: int, name: str, document: dict[str, Any], blocks: dict[str, int], digest: bytes

@@ -146,6 +146,11 @@ class Graphs:
                     open_parts.append(parts[key])
         return main.model_copy(update={"sub_graphs": list(parts.values())})
 
+    async def naming_credentials(self, workspace: WorkspaceId, id: str) -> list[tuple[str, str]]:
+        """(id, name) of the graphs whose newest version names the credentials of that id."""
+        async with self._storage.repository(workspace) as repository:
+            return [(row.id, row.name) for row in await repository.naming_credentials(id)]
+
     # ---- the engine's port ----------------------------------------------------------------------------------------
 
     async def prepare(

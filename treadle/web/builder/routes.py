@@ -10,6 +10,7 @@ from starlette.datastructures import State
 
 from treadle.base.ids import ExecutionId, GraphId, WorkspaceId
 from treadle.engine.store import ExecutionRow
+from treadle.features.graphs.credential_checks import unknown_credentials
 from treadle.features.graphs.exporter import export_agent
 from treadle.features.graphs.reader import read_agent_file
 from treadle.features.graphs.schemas import input_schema, output_schema
@@ -181,11 +182,13 @@ def _summary_fields(row: "GraphVersion") -> dict[str, Any]:
 
 async def _detail(site: Site, workspace: WorkspaceId, row: "GraphVersion") -> GraphDetail:
     agent = await site.graphs.agent(workspace, GraphId(row.id), row.version)
+    offers = await site.credentials.offers(workspace)
+    unknown = unknown_credentials(agent, site.registry, {each.id for each in offers.every})
     return GraphDetail(
         **_summary_fields(row),
         document=shown(agent, site.registry).model_dump(mode="json"),
         input_schema=input_schema(agent, site.registry),
         output_schema=output_schema(agent, site.registry),
-        credentials=need_bodies(agent, site.registry, site.credentials),
-        problems=[problem_body(each) for each in validate(agent, site.registry, for_run=True)],
+        credentials=need_bodies(agent, site.registry, offers),
+        problems=[problem_body(each) for each in (*validate(agent, site.registry, for_run=True), *unknown)],
     )

@@ -1,0 +1,1 @@
+"""Accounts at providers: what can be connected, and what is."""
