@@ -6,13 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-from tests.engine.harness import AgentPlans, Calls, make_services, plan_of
+from tests.engine.harness import AgentPlans, Calls, make_services, plan_of, sub_agent
 from treadle.engine.worker import Worker
 from treadle.kernel.graph import NodePolicy, RetryPolicy
 from treadle.sdk.context import Context
 
 CHILD = plan_of(
-    {"in": "input", "c1": "effect", "c2": "pure", "out": ("output", {"name": "o"})},
+    {"in": "input", "c1": "effect", "c2": "pure", "out": ("output", {"name": "value"})},
     ["in > c1", "c1 > c2", "c2 > out.value"],
     id="child",
 )
@@ -23,7 +23,7 @@ MIX = plan_of(
         "do": "effect",
         "fail": ("failing", {"value": "later", "seconds": 0.05}, NodePolicy(retry=RetryPolicy(3, 0.05))),
         "wait": ("timer", {"seconds": 1.2}),
-        "sub": ("agent", {"graph_id": "child"}),
+        "sub": sub_agent("child"),
         "then": "effect",
         "out": ("output", {"name": "o"}),
     },

@@ -16,6 +16,8 @@ from treadle.base.clock import SystemClock
 from treadle.base.database import DatabaseUrls
 from treadle.base.errors import NotFound
 from treadle.base.ids import LOCAL_WORKSPACE, BlockId, ExecutionId, GraphId, NodeId, WorkspaceId
+from treadle.blocks.agents import run_agent
+from treadle.blocks.foreach import for_each
 from treadle.engine.blobs import LocalBlobs
 from treadle.engine.ports import Limits, Services, Settlement
 from treadle.engine.store import ExecutionRow, Store
@@ -66,11 +68,6 @@ class Seconds(Inputs):
 class Secretive(Inputs):
     value: Any = pin("Anything.", default=None)
     key: str = pin("A secret.", default="", secret=True)
-
-
-class SubAgent(Inputs):
-    graph_id: str = pin("Which agent.")
-    value: Any = pin("Its input.", default=None)
 
 
 class ManySubAgents(Inputs):
@@ -173,11 +170,25 @@ def blocks(calls: Calls) -> list[Block]:
             calls.running[ctx.node] -= 1
         yield "value", inputs.value
 
+    @block(id="gated_zero", name="GatedZeroBlock", outputs=Result, work=Work.READ)
+    async def gated_zero(inputs: Value, ctx: Context) -> Stream:
+        """A zero waits until the gate opens."""
+        if inputs.value == 0:
+            await calls.gate.wait()
+        yield "value", inputs.value
+
     @block(id="sleeping", name="SleepingBlock", outputs=Result, work=Work.EFFECT)
     async def sleeping(inputs: Seconds, ctx: Context) -> Stream:
         """Takes its time."""
         calls.note(ctx)
         await asyncio.sleep(inputs.seconds)
+        yield "value", inputs.value
+
+    @block(id="turns", name="TurnsBlock", outputs=Result, work=Work.READ)
+    async def turns(inputs: Value, ctx: Context) -> Stream:
+        """Comes after some turns of the loop, now more and now fewer."""
+        for _ in range(inputs.value * 7 % 12):
+            await asyncio.sleep(0)
         yield "value", inputs.value
 
     @block(id="streaming", name="StreamingBlock", outputs=Result, work=Work.PURE, streaming=True)
@@ -235,16 +246,6 @@ def blocks(calls: Calls) -> list[Block]:
             raise RuntimeError(f"401 for key {ctx.credentials['credentials'].secret.get_secret_value()}")
         yield "value", "used"
 
-    @block(id="agent", name="AgentBlock", outputs=Result, kind=BlockKind.AGENT, streaming=True, resumable=True)
-    async def agent(inputs: SubAgent, ctx: Context) -> Stream:
-        """Runs another agent."""
-        run = await ctx.agents.start(GraphId(inputs.graph_id), None, {"value": inputs.value})
-        position = 0
-        async for _, value in run.outputs():
-            position += 1
-            if position > ctx.emitted:
-                yield "value", value
-
     @block(id="agents", name="AgentsBlock", outputs=Result, kind=BlockKind.AGENT)
     async def agents(inputs: ManySubAgents, ctx: Context) -> Stream:
         """Runs another agent many times at once."""
@@ -277,7 +278,7 @@ def blocks(calls: Calls) -> list[Block]:
         yield "value", inputs.value
 
     found = (each for each in list(locals().values()) if isinstance(each, Block))
-    return sorted(found, key=lambda each: each.id)
+    return sorted([*found, run_agent, for_each], key=lambda each: each.id)
 
 
 class NoDoors:
@@ -300,9 +301,11 @@ class NoDoors:
 
 
 class OneKey:
-    """Every block gets the same credentials, whose secret is the canary."""
+    """Every block gets the same credentials, whose secret is the canary; those that take any pin would pass them on."""
 
-    async def credentials_for(self, *_: object) -> dict[str, Credentials]:
+    async def credentials_for(self, workspace: WorkspaceId, block: Block, *_: object) -> dict[str, Credentials]:
+        if block.dynamic_inputs:
+            return {}
         return {"credentials": Credentials("id", "acme", AuthKind.API_KEY, SecretStr(CANARY))}
 
 
@@ -451,6 +454,11 @@ def facts(id: BlockId) -> BlockFacts:
     if found is None:
         return BlockFacts()
     return BlockFacts(found.version, found.work.value, found.kind.value, found.static_output)
+
+
+def sub_agent(graph: str, **values: Any) -> tuple[str, dict[str, Any]]:
+    """A node that runs an agent."""
+    return run_agent.id, {"graph_id": graph, "graph_version": 1, **values}
 
 
 def plan_of(

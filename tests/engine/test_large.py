@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.engine.harness import Engine, chain, plan_of
+from tests.engine.harness import Engine, chain, plan_of, sub_agent
 from treadle.base.errors import NotFound
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, WorkspaceId, uuid7
 from treadle.engine import large
@@ -67,7 +67,7 @@ async def test_inputs_of_a_sub_agent_are_references(engine: Engine) -> None:
     engine.agents.plans["child"] = plan_of(
         {"in": "input", "out": ("output", {"name": "o"})}, ["in > out.value"], id="child"
     )
-    parent = plan_of({"in": "input", "sub": ("agent", {"graph_id": "child"})}, ["in > sub.value"])
+    parent = plan_of({"in": "input", "sub": sub_agent("child")}, ["in > sub.value"])
     row = await engine.run(parent, {0: {"value": LARGE}})
     (child,) = await engine.children(row)
     assert len(list(references([child.inputs, child.outputs]))) == 2

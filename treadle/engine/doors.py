@@ -72,8 +72,7 @@ class SubAgents:
         self._secrets = secrets
 
     async def start(self, graph: GraphId, version: int | None, inputs: Mapping[str, Any], *, slot: int = 0) -> AgentRun:
-        key = (self._firing.number, slot)
-        child = self._run.children.get(key)
+        child = self._run.children.get(self._firing.number, {}).get(slot)
         if child is None:
             child = await self._begin(graph, version, inputs, slot)
         return SubAgentRun(self._root, child)
@@ -104,7 +103,7 @@ class SubAgentRun:
         assert child.parent is not None
         self._root = root
         self._child = child
-        self._parent = child.parent[0]
+        self._parent, self._firing, _ = child.parent
         self._changed: asyncio.Future[None] | None = None
 
     @property
@@ -114,32 +113,36 @@ class SubAgentRun:
     async def outputs(self) -> AsyncIterator[tuple[str, Any]]:
         child, sent = self._child, 0
         child.listener = self._on_change
-        while True:
-            while sent < len(child.machine.outputs):
-                yield child.machine.outputs[sent]
-                sent += 1
-            if child.closed is not None:
-                status, error = child.closed
-                if status != "COMPLETED":
-                    raise BlockError(f"The sub-agent {child.plan.name or child.plan.graph_id} failed: {error}")
-                return
-            await self._wait()
+        try:
+            while True:
+                while sent < len(child.machine.outputs):
+                    yield child.machine.outputs[sent]
+                    sent += 1
+                if child.closed is not None:
+                    status, error = child.closed
+                    if status != "COMPLETED":
+                        raise BlockError(f"The sub-agent {child.plan.name or child.plan.graph_id} failed: {error}")
+                    return
+                await self._wait()
+        finally:
+            child.listener = None
+            self._root.endings.left(child)
 
     async def _wait(self) -> None:
         self._changed = asyncio.get_running_loop().create_future()
-        self._root.await_inside(self._parent)
+        self._root.await_inside(self._parent, self._firing)
         try:
             await self._changed
         except asyncio.CancelledError:
             if not self._changed.done() or self._changed.cancelled():
-                self._root.go_on_inside(self._parent)
+                self._root.go_on_inside(self._parent, self._firing)
             raise
         finally:
             self._changed = None
 
     def _on_change(self) -> None:
         if self._changed is not None and not self._changed.done():
-            self._root.go_on_inside(self._parent)
+            self._root.go_on_inside(self._parent, self._firing)
             self._changed.set_result(None)
 
 
@@ -173,12 +176,12 @@ class NodeTools:
     async def _wait(self, number: int) -> None:
         waiter = asyncio.get_running_loop().create_future()
         self._run.tool_waiters[number] = waiter
-        self._root.await_inside(self._run)
+        self._root.await_inside(self._run, self._firing.number)
         try:
             await waiter
         except asyncio.CancelledError:
             if not waiter.done() or waiter.cancelled():
-                self._root.go_on_inside(self._run)
+                self._root.go_on_inside(self._run, self._firing.number)
             raise
 
 

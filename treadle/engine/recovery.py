@@ -124,7 +124,7 @@ class Recovery:
             parent = (runs[row.parent_id], row.parent_firing, row.parent_slot or 0)
         run = Run(row.id, self._plans[row.plan_digest], self._services, parent=parent, settings=row.settings)
         if parent is not None:
-            parent[0].children[parent[1], parent[2]] = run
+            parent[0].children.setdefault(parent[1], {})[parent[2]] = run
         if snapshot is not None:
             seq, state = snapshot
             snapshots.bring_back(run, seq, resolved(state, contents) if contents else state)
@@ -151,10 +151,23 @@ class Recovery:
         root.stored_bytes = stored_bytes
         for each in tree:
             if each.root_id == row.id:
-                root.joined(runs[each.id])
-                root.firings += runs[each.id].machine.count
-                root.cost += runs[each.id].summary.cost
+                run = runs[each.id]
+                root.firings += run.machine.count
+                root.cost += run.summary.cost
+                if not _is_past(run):
+                    root.joined(run)
         return root
+
+
+def _is_past(run: Run) -> bool:
+    """Whether it is a sub-agent that nobody can read any more, because the firing that started it is over."""
+    if run.parent is None or run.closed is None:
+        return False
+    parent, firing, _ = run.parent
+    if firing in parent.machine.firings:
+        return False
+    parent.children.pop(firing, None)
+    return True
 
 
 def replay(run: Run, record: Record) -> None:

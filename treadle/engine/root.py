@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -16,13 +15,14 @@ from treadle.base.ids import ExecutionId, WorkspaceId
 from treadle.engine import snapshots
 from treadle.engine.attempt import Outcome, run_attempt, run_inline
 from treadle.engine.doors import make_context
+from treadle.engine.endings import REACTIONS, Endings
 from treadle.engine.journal import HIGH_WATER, Batch, Journal
 from treadle.engine.large import LargeValues
 from treadle.engine.ports import Services
 from treadle.engine.rows import charge_row, created_row
 from treadle.engine.run import NodeSpec, Run
 from treadle.engine.secrets import FiringSecrets
-from treadle.engine.summary import OUTPUTS_KEPT, final_status, fold_summary, plain_json, summary_row
+from treadle.engine.summary import final_status, fold_summary, plain_json
 from treadle.kernel.firing import Firing, Phase
 from treadle.kernel.records import FORMAT, Record, apply
 from treadle.kernel.states import Status
@@ -74,6 +74,7 @@ class Root:
         self.over = False
         self.on_lost: Callable[[], object] = lambda: None
         self.large = LargeValues(workspace, services.blobs)
+        self.endings = Endings(self, journal)
         self._journal = journal
         self._on_over = on_over
         self._loop = asyncio.get_running_loop()
@@ -96,6 +97,8 @@ class Root:
 
     def record(self, run: Run, record: Record) -> None:
         """Add a record to the run's journal."""
+        if self.endings.held and record[0] in REACTIONS:
+            self.endings.taken(run, record[1])
         run.seq += 1
         run.pending.append(record)
         self._journal.batch(self).runs[run] = None
@@ -164,7 +167,7 @@ class Root:
         """A sub-agent begins."""
         assert child.parent is not None
         run, firing, slot = child.parent
-        run.children[firing, slot] = child
+        run.children.setdefault(firing, {})[slot] = child
         self.joined(child)
         self.create(child, inputs, {"parent": [str(run.id), firing, slot]})
 
@@ -182,14 +185,16 @@ class Root:
         self.record(run, ("note", firing.number, self.large.recorded_value(value, self.batch())))
         run.machine.noted(firing.number, value)
 
-    def await_inside(self, run: Run) -> None:
+    def await_inside(self, run: Run, firing: int) -> None:
         """A running firing only waits for a sub-agent or a tool from now on."""
+        self.endings.awaits(run, firing)
         self.awaiting += 1
         self.services.crowd.step_aside(self.workspace, run.plan.graph_id)
         self._loop.call_soon(self.rest)
 
-    def go_on_inside(self, run: Run) -> None:
+    def go_on_inside(self, run: Run, firing: int) -> None:
         """What it waited for has come, or it is cut off."""
+        self.endings.goes_on(run, firing)
         self.awaiting -= 1
         self.services.crowd.step_back(self.workspace, run.plan.graph_id)
 
@@ -322,17 +327,21 @@ class Root:
 
     def _begin_attempt(self, run: Run, firing: Firing, spec: NodeSpec, inputs: dict[str, Any], held: int) -> bool:
         if self.over or run.closed:
+            self._cut_short(run)
             return False
         run.started[firing.number] = self.now_ms()
         task = self._loop.create_task(self._attempt(run, firing, spec, inputs, held))
-        task.add_done_callback(partial(self._attempt_done, run))
+        task.add_done_callback(partial(self._attempt_done, run, firing.number))
         run.tasks[firing.number] = task
         return True
 
-    def _attempt_done(self, run: Run, task: "asyncio.Task[None]") -> None:
+    def _attempt_done(self, run: Run, firing: int, task: "asyncio.Task[None]") -> None:
         """Make room; a fault of the engine itself ends the run, instead of leaving it hanging."""
         self.services.crowd.leave(self.workspace, run.plan.graph_id)
-        if not task.cancelled() and (error := task.exception()) is not None and not self.over:
+        if task.cancelled():
+            run.tasks.pop(firing, None)
+            self._cut_short(run)
+        elif (error := task.exception()) is not None and not self.over:
             _log.error("the engine failed in a run", extra={"root": str(self.id)}, exc_info=error)
             self._journal.fail(self, f"The engine failed: {type(error).__name__}.")
 
@@ -352,6 +361,7 @@ class Root:
             outcome.hide(secrets)
         run.tasks.pop(firing.number, None)
         if self.over or run.closed:
+            self._cut_short(run)
             return
         if held and outcome.suspended is None:
             settled = outcome.settlement
@@ -373,8 +383,14 @@ class Root:
         pin, value = emission if secrets is None else secrets.sealed(emission)
         self.record(run, ("out", firing.number, pin, self.large.recorded_value(value, self.batch()), firing.node))
         run.machine.emitted(firing.number, pin, value)
-        self._grown(run)
+        run.grown()
         self.wake(run)
+
+    def _cut_short(self, run: Run) -> None:
+        """An attempt is over without a result: its run was ended under it."""
+        self.active -= 1
+        self.endings.forget(run)
+        self.rest()
 
     def _conclude(
         self,
@@ -463,6 +479,8 @@ class Root:
         self, run: Run, firing: Firing, outcome: Outcome, microseconds: int, extra: dict[str, Any] | None = None
     ) -> None:
         """A firing is over."""
+        if run.children:
+            self.endings.end_children(run, firing.number)
         outputs = outcome.outputs
         recorded = self.large.recorded_outputs(outputs, self._journal, self) if outputs else outputs
         record = ("end", firing.number, recorded, outcome.error, self.now_ms(), microseconds, extra or {}, firing.node)
@@ -473,12 +491,8 @@ class Root:
         if firing.caller is not None:
             waiter = run.tool_waiters.pop(firing.number, None)
             if waiter is not None and not waiter.done():
-                self.go_on_inside(run)
+                self.go_on_inside(run, firing.caller[0])
                 waiter.set_result(None)
-        if run.listener is not None:
-            self._grown(run)
-
-    def _grown(self, run: Run) -> None:
         if run.listener is not None:
             run.listener()
 
@@ -489,7 +503,11 @@ class Root:
         if self.over or run.closed:
             return
         if run.machine.finished:
-            self._close(run, *final_status(run.machine))
+            self.endings.close(run, *final_status(run.machine))
+            if run is self.main:
+                self._let_go()
+            else:
+                self.rest()
         elif not self._enforce_credits_and_bytes():
             if run.seq >= run.snapshot_due:
                 self._snapshot(run)
@@ -518,11 +536,12 @@ class Root:
         dues = [firing.due for _, firing in blocked if firing.due is not None]
         if not blocked or (dues and min(dues) < self.now_ms() + PARK_AFTER_MS):
             return
+        self.endings.rest()
         for run in self.open_runs():
             phases = {firing.phase for each, firing in blocked if each is run or run is self.main}
             if phases:
                 status = Status.REVIEW if Phase.REVIEW in phases else Status.WAITING
-                self._change(run, status, None, wake_ms=min(dues) if dues and run is self.main else None)
+                self.endings.change(run, status, None, wake_ms=min(dues) if dues and run is self.main else None)
         self._let_go()
 
     def open_runs(self) -> Iterable[Run]:
@@ -531,30 +550,10 @@ class Root:
 
     def stop(self, reason: str, status: Status) -> None:
         """End every run of the tree now; running blocks are cancelled."""
+        self.endings.all_taken()
         for run in sorted(self.open_runs(), key=lambda each: -each.depth):
-            self.record(run, ("stop", reason, self.now_ms()))
-            self._cancel(run)
-            run.machine.stopped(reason)
-            self._close(run, status, reason)
-
-    def _close(self, run: Run, status: Status, error: str | None) -> None:
-        run.closed = (status.value, error)
-        self.record(run, ("close", status.value, self.now_ms(), error or ""))
-        self._change(run, status, error)
-        self.services.doors.close_files(run.id)
-        self._grown(run)
-        if run is self.main:
-            for child in self.open_runs():
-                self._cancel(child)
-                self._close(child, Status.TERMINATED, "The run that started it is over.")
-            self._let_go()
-
-    def _change(self, run: Run, status: Status, error: str | None, wake_ms: int | None = None) -> None:
-        outputs = self.large.recorded_outputs(run.machine.outputs[:OUTPUTS_KEPT], self._journal, self)
-        row = summary_row(run.machine, run.summary, status, error, run.seq, outputs)
-        wake = None if wake_ms is None else datetime.fromtimestamp(wake_ms / 1000, UTC)
-        row.update(id=run.id, root_id=self.id, wake_at=wake)
-        self.batch().changed[run.id] = row
+            self.endings.cut_off(run, status, reason)
+        self._let_go()
 
     def _let_go(self) -> None:
         """Nothing of this root runs here any more; the worker forgets it once that is durable."""
@@ -572,7 +571,7 @@ class Root:
         """The worker leaves: running attempts are cut off, and begin again wherever the root is claimed next."""
         self.over = True
         for run in self.runs.values():
-            self._cancel(run)
+            run.cancel()
             run.machine.ready.clear()
 
     def attempts(self) -> "list[asyncio.Task[None]]":
@@ -589,12 +588,3 @@ class Root:
         limit = self.services.limits.wall_seconds
         if not self.over and self.now_ms() - self.started_ms > limit * 1000:
             self.stop(f"The run passed its budget of {limit:g} seconds.", Status.FAILED)
-
-    def _cancel(self, run: Run) -> None:
-        for task in run.tasks.values():
-            task.cancel()
-        for timer in run.timers.values():
-            timer.cancel()
-        for waiter in run.tool_waiters.values():
-            waiter.cancel()
-        run.timers.clear()

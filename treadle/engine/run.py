@@ -77,6 +77,7 @@ class Run:
         "tasks",
         "timers",
         "tool_waiters",
+        "unreadable",
     )
 
     def __init__(
@@ -112,16 +113,33 @@ class Run:
         self.tasks: dict[int, asyncio.Task[None]] = {}
         """Running attempts by firing."""
         self.timers: dict[int, asyncio.TimerHandle] = {}
-        self.children: dict[tuple[int, int], Run] = {}
-        """Sub-agents by (firing, slot)."""
+        self.children: dict[int, dict[int, Run]] = {}
+        """Sub-agents of firings that are not over, by firing and slot."""
         self.tool_waiters: dict[int, asyncio.Future[None]] = {}
         self.listener: Callable[[], None] | None = None
-        """Told when the outputs of this sub-agent grow, or it ends."""
+        """Told when the outputs of this sub-agent grow, or it ends; set while its parent's block reads it."""
         self.closed: tuple[str, str | None] | None = None
         """(status, sentence) once it is over."""
+        self.unreadable = False
+        """Whether the firing that started this sub-agent is over."""
         self.queued = False
         self.started: dict[int, int] = {}
         """Firing -> when its latest attempt began (milliseconds)."""
 
     def spec(self, firing: Firing) -> NodeSpec:
         return self.specs[firing.node]
+
+    def grown(self) -> None:
+        """Tell whoever reads this sub-agent that there is more of it, or that it is over."""
+        if self.listener is not None:
+            self.listener()
+
+    def cancel(self) -> None:
+        """Cut off whatever runs or waits."""
+        for task in self.tasks.values():
+            task.cancel()
+        for timer in self.timers.values():
+            timer.cancel()
+        for waiter in self.tool_waiters.values():
+            waiter.cancel()
+        self.timers.clear()

@@ -13,6 +13,7 @@ A record is a JSON array whose first member is its kind. Record *n* of an execut
 | wait | firing, kind, payload, time, due, node | a firing waits for a person, a time or an event |
 | resume | firing, decision, time, node | what a firing waited for has come |
 | tool | firing, slot, node, inputs | a firing calls a node as a tool |
+| sub | firing, slot, execution, status, error, time, node | a sub-agent is over; in the commit of its own end |
 | keep | node, causes, outputs, error, earlier firing | re-run: a firing taken over |
 | open | [[node, causes, inputs]] | re-run: everything is taken over |
 | stop | reason, time | the run is stopped |
@@ -163,6 +164,7 @@ _EVENTS: Mapping[str, Callable[[Machine, Record], None]] = {
     "wait": lambda machine, record: machine.suspended(record[1], record[2], record[3], record[5]),
     "resume": lambda machine, record: machine.resumed(record[1], record[2]),
     "tool": _apply_tool,
+    "sub": _ignore,
     "keep": _apply_keep,
     "open": _apply_open,
     "stop": lambda machine, record: machine.stopped(record[1]),

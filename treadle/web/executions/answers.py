@@ -32,6 +32,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "wait": ("firing", "kind", "payload", "time_ms", "due_ms", "node"),
     "resume": ("firing", "decision", "time_ms", "node"),
     "tool": ("firing", "slot", "node", "inputs"),
+    "sub": ("firing", "slot", "execution", "status", "error", "time_ms", "node"),
     "keep": ("node", "causes", "outputs", "error", "earlier_firing"),
     "open": ("changes",),
     "stop": ("reason", "time_ms"),
