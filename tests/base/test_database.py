@@ -41,13 +41,14 @@ async def workspaces(database: DatabaseUrls) -> tuple[UUID, UUID]:
 async def test_no_role_is_a_superuser_and_only_the_engine_passes_row_level_security(database: DatabaseUrls) -> None:
     rights = "SELECT rolname::text, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles "
     found = {}
-    for name, dsn in (("owner", database.owner), ("engine", database.engine), ("api", database.api)):
+    for name, dsn in vars(database).items():
         async with connected(dsn) as connection:
             found[name] = tuple(await connection.fetchrow(rights + "WHERE rolname = current_user") or ())
     assert found == {
         "owner": ("treadle_owner", False, False, False, False, False),
         "engine": ("treadle_engine", False, True, False, False, False),
         "api": ("treadle_api", False, False, False, False, False),
+        "auth": ("treadle_auth", False, False, False, False, False),
     }
 
 
@@ -122,4 +123,4 @@ async def test_the_extensions_are_there(database: DatabaseUrls) -> None:
 
 
 def test_addresses_are_not_printed() -> None:
-    assert "hunter2" not in repr(DatabaseUrls("postgresql://a:hunter2@b/c", "", ""))
+    assert "hunter2" not in repr(DatabaseUrls("postgresql://a:hunter2@b/c", "", "", ""))

@@ -71,7 +71,7 @@ async def refused(settings: Settings) -> ConfigurationError:
 
 async def users(urls: DatabaseUrls) -> list[tuple[str, bool, bool]]:
     found = []
-    for dsn in (urls.owner, urls.engine, urls.api):
+    for dsn in (urls.owner, urls.engine, urls.api, urls.auth):
         connection = await asyncpg.connect(dsn)
         try:
             row = await connection.fetchrow(
@@ -92,6 +92,7 @@ async def test_an_owner_that_may_makes_the_two_other_roles_and_migrates(server: 
                 ("boss", False, True),
                 ("treadle_engine", False, True),
                 ("treadle_api", False, False),
+                ("treadle_auth", False, False),
             ]
             await migrate(urls, settings)
 
@@ -100,7 +101,8 @@ async def test_a_superuser_is_used_only_to_prepare(server: Server) -> None:
     await server.admin("CREATE ROLE root SUPERUSER LOGIN PASSWORD 'first-password'")
     settings = with_url(server.url("root", "first-password"))
     async with running_database(settings) as urls:
-        assert [user for user, *_ in await users(urls)] == ["treadle_owner", "treadle_engine", "treadle_api"]
+        names = [user for user, *_ in await users(urls)]
+        assert names == ["treadle_owner", "treadle_engine", "treadle_api", "treadle_auth"]
         assert not any(superuser for _, superuser, _ in await users(urls))
         assert await migrate(urls, settings)
 
@@ -110,7 +112,7 @@ async def test_the_roles_follow_a_changed_password(server: Server) -> None:
         pass
     await server.admin("ALTER ROLE boss PASSWORD 'second-password'")
     async with running_database(with_url(server.url("boss", "second-password"))) as urls:
-        assert len(await users(urls)) == 3
+        assert len(await users(urls)) == 4
 
 
 async def test_roles_that_an_administrator_made_are_used(server: Server) -> None:
@@ -120,10 +122,12 @@ async def test_roles_that_an_administrator_made_are_used(server: Server) -> None
     assert "DATABASE_ENGINE_URL" in found.fix
     await server.admin("CREATE ROLE treadle_engine LOGIN BYPASSRLS PASSWORD 'engine-password'")
     await server.admin("CREATE ROLE treadle_api LOGIN PASSWORD 'api-password'")
+    await server.admin("CREATE ROLE treadle_auth LOGIN PASSWORD 'auth-password'")
     engine, api = server.url("treadle_engine", "engine-password"), server.url("treadle_api", "api-password")
-    settings = with_url(boss, database_engine_url=engine, database_api_url=api)
+    auth = server.url("treadle_auth", "auth-password")
+    settings = with_url(boss, database_engine_url=engine, database_api_url=api, database_auth_url=auth)
     async with running_database(settings) as urls:
-        assert [user for user, *_ in await users(urls)] == ["boss", "treadle_engine", "treadle_api"]
+        assert [user for user, *_ in await users(urls)] == ["boss", "treadle_engine", "treadle_api", "treadle_auth"]
         assert await migrate(urls, settings)
 
 

@@ -1,17 +1,23 @@
 """A client of the application on a running platform, without a socket between."""
 
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
 from tests.conftest import isolated_settings
 from tests.main.installs import running_install
-from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId
+from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, UserId, WorkspaceId
+from treadle.features.accounts.access import Role
+from treadle.features.accounts.registration import Newcomer, register
+from treadle.features.accounts.sessions import Sessions, SignedIn
+from treadle.main.people import told_of_changes
 from treadle.main.site import site_of
 from treadle.main.wiring import running_platform
 from treadle.web.app import make_app
@@ -20,6 +26,7 @@ from treadle.web.observing import Observed
 from treadle.web.site import Site
 
 EDGE = Edge(names=frozenset({"treadle.example"}), origins=frozenset({"https://treadle.example"}))
+URL = "http://localhost:8006"
 TOKEN = "a-token-that-only-the-tests-know-0123456789"
 
 
@@ -67,9 +74,60 @@ async def client(install: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     """A client with the token."""
     settings = isolated_settings(install, monkeypatch)
     async with running_platform(settings) as platform:
-        site = site_of(platform, TOKEN)
+        site = site_of(platform, TOKEN, URL)
         app = make_app(site, EDGE)
-        transport = httpx.ASGITransport(app)
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8006", headers=headers) as http:
-            yield Client(http, site, app)
+        async with told_of_changes(platform, site), contextlib.AsyncExitStack() as stack:
+            yield await _client(stack, site, app, {"Authorization": f"Bearer {TOKEN}"})
+
+
+async def _client(stack: contextlib.AsyncExitStack, site: Site, app: Observed, headers: dict[str, str]) -> Client:
+    transport = httpx.ASGITransport(app)
+    http = httpx.AsyncClient(transport=transport, base_url=URL, headers=headers)
+    return Client(await stack.enter_async_context(http), site, app)
+
+
+@dataclass(frozen=True, slots=True)
+class Someone:
+    """A second person, with an account and a workspace of their own."""
+
+    client: Client
+    """Calls the application as this person, about the workspace of which they were made a member, if any."""
+    signed_in: SignedIn
+
+    @property
+    def id(self) -> UserId:
+        return UserId(self.signed_in.person.user.id)
+
+
+MakeSomeone = Callable[..., Awaitable[Someone]]
+
+
+@pytest.fixture
+async def someone(client: Client) -> AsyncIterator[MakeSomeone]:
+    """Makes people: ``await someone()`` is a stranger, ``await someone(Role.VIEWER)`` a member of the local workspace.
+
+    ``workspace=`` names another workspace to be a member of; ``admin=True`` makes an administrator.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def make(
+            role: Role | None = None, *, workspace: WorkspaceId = LOCAL_WORKSPACE, admin: bool = False
+        ) -> Someone:
+            signed_in = await _sign_in_newcomer(client.site.sessions, role, workspace, admin=admin)
+            headers = {"Authorization": f"Bearer {signed_in.access_token}"}
+            if role is not None:
+                headers["X-Workspace-Id"] = str(workspace)
+            return Someone(await _client(stack, client.site, client.app, headers), signed_in)
+
+        yield make
+
+
+async def _sign_in_newcomer(sessions: Sessions, role: Role | None, workspace: WorkspaceId, *, admin: bool) -> SignedIn:
+    email = f"{uuid4().hex}@people.test"
+    async with sessions.storage.repository() as accounts:
+        who = Newcomer("email", email, email, proven=True, confirmed_at=datetime.now(UTC), admin=admin)
+        user = await register(accounts, who)
+        if role is not None:
+            accounts.add_member(workspace, UserId(user.id), role)
+        begun = await sessions.begin(accounts, user, "password")
+    return await sessions.given_out(begun)

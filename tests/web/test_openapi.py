@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.main.installs import GREETING
 from tests.main.servers import Server, new_home, started
+from treadle.base.ids import LOCAL_WORKSPACE, OPERATOR
 from treadle.web.app import make_routes
 
 _EXAMPLES = 15
@@ -64,6 +65,7 @@ def filled() -> Iterator[Filled]:
         key = {"type": "api_key", "title": "mine", "secret": "canary"}
         credentials = server.call("POST", "/api/v2/integrations/github/credentials", json=key).json()["id"]
         known = {"graph_id": graph, "execution_id": run, "file_id": file, "firing": "1"}
+        known |= {"workspace_id": str(LOCAL_WORKSPACE), "user_id": str(OPERATOR)}
         yield Filled(server, {**known, "credentials_id": credentials, "provider": "github"})
 
 

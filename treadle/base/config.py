@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(default=SecretStr(""), validation_alias="DATABASE_URL")
     database_engine_url: SecretStr = Field(default=SecretStr(""), validation_alias="DATABASE_ENGINE_URL")
     database_api_url: SecretStr = Field(default=SecretStr(""), validation_alias="DATABASE_API_URL")
+    database_auth_url: SecretStr = Field(default=SecretStr(""), validation_alias="DATABASE_AUTH_URL")
     encryption_keys: SecretStr = Field(default=SecretStr(""), validation_alias="TREADLE_ENCRYPTION_KEYS")
     egress_allow: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(), validation_alias="TREADLE_EGRESS_ALLOW"
@@ -170,7 +171,7 @@ class Settings(BaseSettings):
             raise ValueError("it must start with http:// or https://")
         return value.rstrip("/")
 
-    @field_validator("database_url", "database_engine_url", "database_api_url")
+    @field_validator("database_url", "database_engine_url", "database_api_url", "database_auth_url")
     @classmethod
     def _postgres_address(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and not _is_postgres_address(value.get_secret_value()):

@@ -1,4 +1,4 @@
-"""The database of an installation: found or started, checked, and opened for one of three roles."""
+"""The database of an installation: found or started, checked, and opened for one of four roles."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ import asyncpg
 
 from treadle.base.config import Settings
 from treadle.base.errors import ConfigurationError
-from treadle.base.roles import API, DATABASE, ENGINE, OWNER, SUPERUSER, prepare_embedded
+from treadle.base.roles import API, AUTH, DATABASE, ENGINE, OWNER, SUPERUSER, prepare_embedded
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -38,6 +38,8 @@ class DatabaseUrls:
     """Runs graphs: past row-level security, but only on tables granted to it."""
     api: str
     """Serves people: sees the rows of the workspace that the transaction has set."""
+    auth: str
+    """Knows who people are: accounts, sessions and keys, which no other role may read."""
 
 
 @contextlib.asynccontextmanager
@@ -70,7 +72,10 @@ async def running_database(settings: Settings) -> AsyncIterator[DatabaseUrls]:
 def embedded_urls(server: "EmbeddedPostgres", database: str = DATABASE) -> DatabaseUrls:
     """The addresses of one database of an embedded server."""
     return DatabaseUrls(
-        owner=server.dsn(OWNER, database), engine=server.dsn(ENGINE, database), api=server.dsn(API, database)
+        owner=server.dsn(OWNER, database),
+        engine=server.dsn(ENGINE, database),
+        api=server.dsn(API, database),
+        auth=server.dsn(AUTH, database),
     )
 
 

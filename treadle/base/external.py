@@ -12,7 +12,7 @@ import asyncpg
 from treadle.base.config import Settings
 from treadle.base.errors import ConfigurationError
 from treadle.base.logging import mask_secret
-from treadle.base.roles import API, ATTRIBUTES, ENGINE, EXTENSIONS, OWNER
+from treadle.base.roles import API, ATTRIBUTES, AUTH, ENGINE, EXTENSIONS, OWNER
 
 OLDEST_SERVER = 160_000
 """PostgreSQL 16, as ``server_version_num``."""
@@ -22,8 +22,8 @@ _HASH_ROUNDS = 4096
 _log = logging.getLogger(__name__)
 
 
-async def prepare_external(settings: Settings) -> tuple[str, str, str]:
-    """The addresses for the owner, the engine and the api, after making what is missing.
+async def prepare_external(settings: Settings) -> tuple[str, str, str, str]:
+    """The addresses for the owner, the engine, the api and the accounts, after making what is missing.
 
     A superuser in DATABASE_URL is used for this only: the schema then belongs to the role ``treadle_owner``.
     Raises ConfigurationError when the server cannot be used as it is.
@@ -39,9 +39,10 @@ async def prepare_external(settings: Settings) -> tuple[str, str, str]:
             owner = await _ensure_owner(connection, given)
         engine = await _ensure_role(connection, given, ENGINE, settings.database_engine_url.get_secret_value())
         api = await _ensure_role(connection, given, API, settings.database_api_url.get_secret_value())
+        auth = await _ensure_role(connection, given, AUTH, settings.database_auth_url.get_secret_value())
     finally:
         await connection.close()
-    return owner, engine, api
+    return owner, engine, api, auth
 
 
 async def _open(dsn: str, variable: str) -> asyncpg.Connection:
@@ -153,7 +154,7 @@ async def _as_administrator(connection: asyncpg.Connection, statement: str) -> N
         raise ConfigurationError(
             f"The user of DATABASE_URL may not run `{shown}`: {error}.",
             fix=f"Run `{shown}` in this database as an administrator. A role that you make yourself needs its "
-            "password in DATABASE_ENGINE_URL or DATABASE_API_URL.",
+            "password in DATABASE_ENGINE_URL, DATABASE_API_URL or DATABASE_AUTH_URL.",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The three database roles, none a superuser, and what the embedded server holds from its first start.
+"""The four database roles, none a superuser, and what the embedded server holds from its first start.
 
 See docs/decisions/database-roles.md.
 """
@@ -10,6 +10,7 @@ SUPERUSER = "postgres"
 OWNER = "treadle_owner"
 ENGINE = "treadle_engine"
 API = "treadle_api"
+AUTH = "treadle_auth"
 DATABASE = "treadle"
 EXTENSIONS = ("vector", "pg_trgm")
 
@@ -18,6 +19,7 @@ ATTRIBUTES = {
     OWNER: "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS",
     ENGINE: "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS",
     API: "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS",
+    AUTH: "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS",
 }
 
 

@@ -38,12 +38,36 @@ class _Open:
 _INNERMOST: ContextVar[_Open | None] = ContextVar("transaction", default=None)
 
 
-class WorkspaceDatabase:
-    """Transactions of the api role. Row-level security is on: each sees the rows of its own workspace only."""
+class _Database:
+    """Transactions of one role."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._engine: AsyncEngine | None = None
+
+    @contextlib.asynccontextmanager
+    async def _begun(self) -> "AsyncIterator[AsyncSession]":
+        from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 (see above)
+        from sqlalchemy.ext.asyncio import AsyncSession  # noqa: PLC0415
+
+        if self._engine is None:
+            self._engine = create_engine(self._dsn, pool_size=_CONNECTIONS, max_overflow=_CONNECTIONS)
+        try:
+            async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except DBAPIError as error:
+            if isinstance(_cause(error), _UNSTORABLE):
+                raise BadInput("A text holds a character that cannot be stored.", fix="Leave NUL out.") from error
+            raise
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._engine is not None:
+            await self._engine.dispose()
+
+
+class WorkspaceDatabase(_Database):
+    """Transactions of the api role. Row-level security is on: each sees the rows of its own workspace only."""
 
     @contextlib.asynccontextmanager
     async def transaction(self, workspace: WorkspaceId) -> "AsyncIterator[AsyncSession]":
@@ -68,25 +92,24 @@ class WorkspaceDatabase:
 
     @contextlib.asynccontextmanager
     async def _outermost(self, workspace: WorkspaceId) -> "AsyncIterator[AsyncSession]":
-        from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 (see above)
-        from sqlalchemy.ext.asyncio import AsyncSession  # noqa: PLC0415
+        async with self._begun() as session:
+            await enter_workspace_sql(await session.connection(), workspace)
+            with _innermost(_Open(self, workspace, session, asyncio.current_task())):
+                yield session
 
-        if self._engine is None:
-            self._engine = create_engine(self._dsn, pool_size=_CONNECTIONS, max_overflow=_CONNECTIONS)
-        try:
-            async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
-                await enter_workspace_sql(await session.connection(), workspace)
-                with _innermost(_Open(self, workspace, session, asyncio.current_task())):
-                    yield session
-        except DBAPIError as error:
-            if isinstance(_cause(error), _UNSTORABLE):
-                raise BadInput("A text holds a character that cannot be stored.", fix="Leave NUL out.") from error
-            raise
 
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._engine is not None:
-            await self._engine.dispose()
+class AccountsDatabase(_Database):
+    """Transactions of the auth role: accounts, sessions and members, and nothing of what workspaces hold."""
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> "AsyncIterator[AsyncSession]":
+        """A session in a transaction, which is committed when the context ends without an error.
+
+        Raises:
+            BadInput: a text holds what PostgreSQL cannot hold.
+        """
+        async with self._begun() as session:
+            yield session
 
 
 @contextlib.contextmanager

@@ -5,11 +5,12 @@ from treadle.base.data_keys import SEALED_DATA_KEYS, load_data_keys, replace_los
 from treadle.base.database import connect, running_database
 from treadle.base.key_rotation import Rotation, rotate_keys
 from treadle.base.migrations import migrate
+from treadle.features.accounts.signing import SEALED_SIGNING_KEYS
 from treadle.features.credentials.vault import SEALED_CREDENTIALS
 from treadle.main.sessions import settings_of_person
 from treadle.main.terminal import err, out, print_json
 
-SEALED_TABLES = (SEALED_DATA_KEYS, SEALED_CREDENTIALS)
+SEALED_TABLES = (SEALED_DATA_KEYS, SEALED_CREDENTIALS, SEALED_SIGNING_KEYS)
 """Every table that holds what the ring has encrypted."""
 
 

@@ -70,14 +70,17 @@ async def _serve(settings: Settings, token: str, url: str, begun: float) -> None
     from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415 (while the database starts)
     from granian.server.embed import Server  # noqa: PLC0415
 
+    from treadle.main.people import told_of_changes  # noqa: PLC0415
     from treadle.main.site import edge_of, site_of  # noqa: PLC0415
     from treadle.main.wiring import running_platform, tune_garbage_collector  # noqa: PLC0415
     from treadle.web.app import make_app  # noqa: PLC0415
 
     stopped = _stop_signal()
-    async with running_platform(settings) as platform:
+    async with running_platform(settings) as platform, contextlib.AsyncExitStack() as stack:
         edge = edge_of(settings)
-        app = make_app(site_of(platform, token), edge)
+        site = site_of(platform, token, url)
+        await stack.enter_async_context(told_of_changes(platform, site))
+        app = make_app(site, edge)
         server = Server(
             app,
             address=settings.host,

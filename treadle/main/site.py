@@ -4,8 +4,8 @@ from urllib.parse import urlsplit
 
 from treadle.base.config import Settings
 from treadle.base.migrations import release
-from treadle.features.accounts.service import Accounts
 from treadle.features.idempotency.service import Idempotency
+from treadle.main.people import people_of
 from treadle.main.wiring import Platform
 from treadle.web.edge import Edge, Limited, Rates
 from treadle.web.rate_limits import Rate
@@ -13,10 +13,16 @@ from treadle.web.site import Site
 from treadle.web.tracing import tracer_from_environment
 
 
-def site_of(platform: Platform, start_token: str) -> Site:
-    """The platform as the routes see it; ``start_token`` is that of whoever holds the machine."""
+def site_of(platform: Platform, start_token: str | None, url: str) -> Site:
+    """The platform as the routes see it, reached at ``url``; ``start_token`` is that of whoever holds the machine.
+
+    It works by itself, and hears at once of what other processes change within ``told_of_changes``.
+    """
+    people = people_of(platform, start_token, url)
     return Site(
-        accounts=Accounts(start_token),
+        accounts=people.accounts,
+        sessions=people.sessions,
+        workspaces=people.workspaces,
         graphs=platform.graphs,
         executions=platform.executions,
         files=platform.files,

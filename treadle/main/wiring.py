@@ -11,12 +11,12 @@ from datetime import timedelta
 
 from treadle.base.clock import SystemClock
 from treadle.base.config import Settings
-from treadle.base.crypto import key_ring
+from treadle.base.crypto import KeyRing, key_ring
 from treadle.base.data_keys import load_data_keys
 from treadle.base.database import DatabaseUrls, create_pool, running_database
 from treadle.base.ids import WorkspaceId
 from treadle.base.migrations import migrate
-from treadle.base.sessions import WorkspaceDatabase
+from treadle.base.sessions import AccountsDatabase, WorkspaceDatabase
 from treadle.blocks.catalogue import ALL_BLOCKS, WORKER_FUNCTIONS
 from treadle.engine.bell import PostgresBell
 from treadle.engine.blobs import LocalBlobs
@@ -61,6 +61,9 @@ class Platform:
     store: Store
     worker: Worker
     doors: PlatformDoors
+    http: EgressClient
+    ring: KeyRing
+    accounts_database: AccountsDatabase
 
 
 def make_registry(disabled: Iterable[str] = (), more: Iterable[Block] = ()) -> Registry:
@@ -97,6 +100,8 @@ async def _assemble(
     stack.callback(pool.terminate)
     database = WorkspaceDatabase(urls.api)
     stack.push_async_callback(database.close)
+    accounts_database = AccountsDatabase(urls.auth)
+    stack.push_async_callback(accounts_database.close)
     http = EgressClient(allow=_places(settings.egress_allow))
     stack.push_async_callback(http.aclose)
     compute = ComputePool(WORKER_FUNCTIONS)
@@ -131,7 +136,21 @@ async def _assemble(
         stack.callback(house.cancel)
     executions = Executions(store, graphs, registry, blobs, worker if works else None, settings.timezone)
     return Platform(
-        settings, urls, database, registry, graphs, executions, files, vault, credentials, store, worker, doors
+        settings,
+        urls,
+        database,
+        registry,
+        graphs,
+        executions,
+        files,
+        vault,
+        credentials,
+        store,
+        worker,
+        doors,
+        http,
+        ring,
+        accounts_database,
     )
 
 

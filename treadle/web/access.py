@@ -25,7 +25,7 @@ TOKEN_FIX = (
 
 _bearer = HTTPBearer(auto_error=False, description="The token of a sign-in, or the one that `treadle up` prints.")
 TheWorkspaceHeader = Annotated[
-    UUID | None, Header(alias="X-Workspace-Id", description="Your own workspace when it is not given.")
+    WorkspaceId | None, Header(alias="X-Workspace-Id", description="Your own workspace when it is not given.")
 ]
 
 
@@ -47,8 +47,7 @@ class May:
         identity: Identity | None = request.scope.get(IDENTITY)
         if identity is None:
             raise Unauthorised(NO_TOKEN, fix=TOKEN_FIX)
-        workspace = WorkspaceId(x_workspace_id) if x_workspace_id else None
-        principal = await site.accounts.principal(identity, workspace)
+        principal = await site.accounts.principal(identity, _workspace_of(request) or x_workspace_id)
         if not principal.may(self.permission):
             raise Forbidden(
                 f"Your part in this workspace, {principal.role}, does not let you do this.",
@@ -58,6 +57,14 @@ class May:
             edge: Edge = request.app.state.edge
             await edge.admit_start(request.scope, identity)
         return principal
+
+
+def _workspace_of(request: Request) -> WorkspaceId | None:
+    """The workspace that the path names: a route that has one is about that, whatever the header says."""
+    try:
+        return WorkspaceId(UUID(request.path_params["workspace_id"]))
+    except (KeyError, ValueError):  # what is no id is told by the route
+        return None
 
 
 Reads = Annotated[Principal, Depends(May(Permission.READ))]

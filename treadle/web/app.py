@@ -11,6 +11,7 @@ from treadle.base.errors import RateLimited, TreadleError
 from treadle.base.logging import request_id
 from treadle.web import docs, health, monitoring
 from treadle.web.access import declare_access
+from treadle.web.accounts import routes as accounts
 from treadle.web.builder import routes as builder
 from treadle.web.edge import Edge
 from treadle.web.executions import routes as executions
@@ -58,7 +59,7 @@ def make_routes(version: str) -> FastAPI:
         },
     )
     app.state.metrics = HttpMetrics()
-    for each in (health, docs, monitoring, builder, executions, files, integrations):
+    for each in (health, docs, monitoring, accounts, builder, executions, files, integrations):
         app.include_router(each.router)
     declare_access(app, PUBLIC)
     app.add_exception_handler(TreadleError, _expected)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from treadle.base.paging import Page
 from treadle.web.problems import Failure
@@ -11,6 +11,18 @@ from treadle.web.problems import Failure
 Json = Any
 """Any JSON value; what JSON lacks has become text."""
 JsonObject = dict[str, Json]
+
+
+def _plain(text: str) -> str:
+    """The database can hold neither NUL nor halves of surrogate pairs, which JSON can carry."""
+    if "\0" in text or any("\ud800" <= each <= "\udfff" for each in text):
+        raise ValueError("it holds a character that is none")
+    return text
+
+
+Storable = AfterValidator(_plain)
+"""For text: that it can be stored."""
+PlainText = Annotated[str, Storable]
 
 
 class Answer(BaseModel):

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from treadle.base.circumstances import Sender, sender
 from treadle.base.logging import request_id
 from treadle.features.accounts.access import Identity
 from treadle.web.access import IDENTITY
@@ -47,6 +48,9 @@ class Observed:
         id = _id_of(headers)
         scope["treadle.request_id"] = id
         before = request_id.set(id)
+        before_sender = sender.set(
+            Sender(client_address(scope), headers.get(b"user-agent", b"").decode("latin-1")[:300])
+        )
         try:
             if scope["type"] == "websocket":
                 await self.app(scope, receive, send)
@@ -54,6 +58,7 @@ class Observed:
                 await self._observe(scope, headers, receive, send, id)
         finally:
             request_id.reset(before)
+            sender.reset(before_sender)
 
     async def _observe(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send, id: str) -> None:
         begun = time.perf_counter()

@@ -7,6 +7,8 @@ from fastapi import Depends, Request
 
 from treadle.engine.worker import Worker
 from treadle.features.accounts.service import Accounts
+from treadle.features.accounts.sessions import Sessions
+from treadle.features.accounts.workspaces import Workspaces
 from treadle.features.credentials.service import CredentialsSource
 from treadle.features.credentials.vault import Vault
 from treadle.features.executions.service import Executions
@@ -21,6 +23,8 @@ class Site:
     """A running platform as the routes see it."""
 
     accounts: Accounts
+    sessions: Sessions
+    workspaces: Workspaces
     graphs: Graphs
     executions: Executions
     files: Files

@@ -1,0 +1,115 @@
+"""The accounts of a fresh install, with a clock that is told the time."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from treadle.base.crypto import FileKeys, KeyRing
+from treadle.base.database import DatabaseUrls
+from treadle.base.ids import UserId
+from treadle.base.notifications import Notifications
+from treadle.base.sessions import AccountsDatabase
+from treadle.features.accounts.registration import Newcomer, register
+from treadle.features.accounts.service import CHANNEL, Accounts
+from treadle.features.accounts.sessions import Sessions, SignedIn
+from treadle.features.accounts.signing import SigningKeys
+from treadle.features.accounts.storage import AccountStorage
+from treadle.features.accounts.tokens import Issuer, OwnKeys, TokenIssuer, TokenVerifier
+
+OWN = "https://treadle.test/auth/v1"
+START_TOKEN = "a-start-token-that-only-the-tests-know"
+
+
+class ToldClock:
+    """Stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.moment = datetime.now(UTC)
+        self._seconds = 0.0
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def monotonic(self) -> float:
+        return self._seconds
+
+    def go_on(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+        self._seconds += seconds
+
+
+@dataclass
+class Process:
+    """The accounts as one process has them."""
+
+    urls: DatabaseUrls
+    home: Path
+    clock: ToldClock
+    issuers: list[Issuer] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.database = AccountsDatabase(self.urls.auth)
+        self.storage = AccountStorage(self.database)
+        self.keys = SigningKeys(self.storage, KeyRing(FileKeys(self.home / "secrets.key")), self.clock)
+        self.issuer = TokenIssuer(OWN, self.keys, self.clock)
+        verifier = TokenVerifier([Issuer(OWN, OwnKeys(self.keys)), *self.issuers], self.clock)
+        self.accounts = Accounts(self.storage, verifier, self.issuer, self.clock, START_TOKEN)
+        self.sessions = Sessions(self.storage, self.issuer, self.accounts, self.clock)
+        self.ears = Notifications(self.urls.auth, CHANNEL, self.accounts.heard, self.accounts.missed)
+
+    async def someone(self, **about: Any) -> SignedIn:
+        """A new person, signed in."""
+        email = f"{uuid4().hex}@people.test"
+        async with self.storage.repository() as accounts:
+            user = await register(accounts, Newcomer("email", email, email, **about))
+        return await self.sign_in(UserId(user.id))
+
+    async def sign_in(self, user: UserId) -> SignedIn:
+        """One more session of a person."""
+        async with self.storage.repository() as accounts:
+            begun = await self.sessions.begin(accounts, await accounts.person(user), "password")
+        return await self.sessions.given_out(begun)
+
+    async def is_good(self, token: str) -> bool:
+        return await self.accounts.identify(token) is not None
+
+
+@pytest.fixture
+async def process(database: DatabaseUrls, tmp_path: Path) -> AsyncIterator[Process]:
+    """A process that hears of changes."""
+    async with listening(Process(database, tmp_path, ToldClock())) as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def listening(process: Process) -> AsyncIterator[Process]:
+    """The process, until the context ends."""
+    await process.ears.start()
+    try:
+        yield process
+    finally:
+        await process.ears.close()
+        await process.database.close()
+
+
+@contextlib.asynccontextmanager
+async def beside(process: Process) -> AsyncIterator[Process]:
+    """Another process of the same install."""
+    async with listening(Process(process.urls, process.home, process.clock, process.issuers)) as other:
+        yield other
+
+
+async def run(dsn: str, statement: str, *values: Any) -> Any:
+    """The first value that a statement gives."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetchval(statement, *values)
+    finally:
+        await connection.close()

@@ -1,0 +1,228 @@
+"""What can be wrong with signing in. The codes are those that the clients of Supabase Auth know."""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+from treadle.base.errors import BadInput, Forbidden, RateLimited, TreadleError, Unauthorised
+
+
+class InvalidCredentials(TreadleError):
+    """The address or the password is wrong; which of them is not told."""
+
+    code: ClassVar[str] = "invalid_credentials"
+    status: ClassVar[int] = 400
+
+    def __init__(self) -> None:
+        super().__init__("Invalid login credentials", fix="Check the address and the password.")
+
+
+class EmailNotConfirmed(TreadleError):
+    """The address has not been confirmed yet."""
+
+    code: ClassVar[str] = "email_not_confirmed"
+    status: ClassVar[int] = 400
+
+    def __init__(self) -> None:
+        super().__init__("Email not confirmed", fix="Follow the link in the mail that was sent there.")
+
+
+class AccountDisabled(TreadleError):
+    """An administrator has disabled the account."""
+
+    code: ClassVar[str] = "user_banned"
+    status: ClassVar[int] = 403
+
+    def __init__(self) -> None:
+        super().__init__("This account is disabled.", fix="Ask an administrator of this installation.")
+
+
+class WeakPassword(BadInput):
+    """The password is too easy to guess, or cannot be one. ``reasons`` are the clients' words for it."""
+
+    code: ClassVar[str] = "weak_password"
+
+    def __init__(self, message: str, reasons: Sequence[str]) -> None:
+        super().__init__(message, fix="Choose another password.")
+        self.reasons = tuple(reasons)
+
+
+class SamePassword(BadInput):
+    """The new password is the old one."""
+
+    code: ClassVar[str] = "same_password"
+
+    def __init__(self) -> None:
+        super().__init__("New password should be different from the old password.", fix="Choose another password.")
+
+
+class UserExists(BadInput):
+    """There is an account of this address."""
+
+    code: ClassVar[str] = "user_already_exists"
+
+    def __init__(self) -> None:
+        super().__init__("User already registered", fix="Sign in, or have the password reset.")
+
+
+class EmailTaken(BadInput):
+    """Somebody else signs in with this address."""
+
+    code: ClassVar[str] = "email_exists"
+
+    def __init__(self) -> None:
+        super().__init__("A user with this email address has already been registered", fix="Use another address.")
+
+
+class BadEmail(BadInput):
+    """It is no address to which mail could be sent."""
+
+    code: ClassVar[str] = "email_address_invalid"
+
+
+class ValidationFailed(BadInput):
+    """Something of the request is missing or wrong."""
+
+    code: ClassVar[str] = "validation_failed"
+
+
+class SignUpClosed(TreadleError):
+    """Nobody may make an account here without being invited."""
+
+    code: ClassVar[str] = "signup_disabled"
+    status: ClassVar[int] = 422
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Signups not allowed for this instance", fix="Ask somebody who is here already for an invitation."
+        )
+
+
+class RefreshTokenUnknown(TreadleError):
+    """No session goes on with this token."""
+
+    code: ClassVar[str] = "refresh_token_not_found"
+    status: ClassVar[int] = 400
+
+    def __init__(self) -> None:
+        super().__init__("Invalid Refresh Token: Refresh Token Not Found", fix="Sign in again.")
+
+
+class RefreshTokenUsed(TreadleError):
+    """The token was used before, so somebody has a copy of it: the session has ended."""
+
+    code: ClassVar[str] = "refresh_token_already_used"
+    status: ClassVar[int] = 400
+
+    def __init__(self) -> None:
+        super().__init__("Invalid Refresh Token: Already Used", fix="Sign in again.")
+
+
+class SessionExpired(TreadleError):
+    """The session has ended, or was not used for too long."""
+
+    code: ClassVar[str] = "session_expired"
+    status: ClassVar[int] = 400
+
+    def __init__(self) -> None:
+        super().__init__("Invalid Refresh Token: Session Expired", fix="Sign in again.")
+
+
+class NotSignedIn(Unauthorised):
+    """There is no token."""
+
+    code: ClassVar[str] = "no_authorization"
+
+    def __init__(self) -> None:
+        super().__init__("This endpoint requires a valid Bearer token", fix="Sign in.")
+
+
+class BadToken(Forbidden):
+    """The token was not issued here, was changed, or has run out."""
+
+    code: ClassVar[str] = "bad_jwt"
+
+    def __init__(self) -> None:
+        super().__init__("invalid JWT: unable to parse or verify signature", fix="Sign in again.")
+
+
+class SessionGone(Forbidden):
+    """The token is genuine, and its session has ended."""
+
+    code: ClassVar[str] = "session_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("Session from session_id claim in JWT does not exist", fix="Sign in again.")
+
+
+class LinkExpired(TreadleError):
+    """The link or code is wrong, was used, or has run out."""
+
+    code: ClassVar[str] = "otp_expired"
+    status: ClassVar[int] = 403
+
+    def __init__(self) -> None:
+        super().__init__("Token has expired or is invalid", fix="Ask for a new link.")
+
+
+class FlowNotFound(TreadleError):
+    """No such authorisation code is under way, or it was used already."""
+
+    code: ClassVar[str] = "flow_state_not_found"
+    status: ClassVar[int] = 404
+
+    def __init__(self) -> None:
+        super().__init__("invalid flow state, no valid flow state found", fix="Begin again.")
+
+
+class BadVerifier(TreadleError):
+    """The code was given to somebody else."""
+
+    code: ClassVar[str] = "bad_code_verifier"
+    status: ClassVar[int] = 400
+
+    def __init__(self) -> None:
+        super().__init__("code challenge does not match previously saved code verifier", fix="Begin again.")
+
+
+class ProviderUnknown(TreadleError):
+    """Nobody can sign in with this provider here."""
+
+    code: ClassVar[str] = "validation_failed"
+    status: ClassVar[int] = 400
+
+
+class BadCallback(TreadleError):
+    """What came back from the provider does not belong to a sign-in that was begun here, in this browser."""
+
+    code: ClassVar[str] = "bad_oauth_state"
+    status: ClassVar[int] = 400
+
+
+class ProviderFailed(TreadleError):
+    """The provider did not say who it is."""
+
+    code: ClassVar[str] = "bad_oauth_callback"
+    status: ClassVar[int] = 400
+
+
+class TooOften(RateLimited):
+    """Tried too often: wait for ``seconds``."""
+
+    code: ClassVar[str] = "over_request_rate_limit"
+
+    def __init__(self, seconds: float) -> None:
+        wait = max(1, math.ceil(seconds))
+        super().__init__("Request rate limit reached", fix=f"Try again in {wait} seconds.", retry_after=wait)
+
+
+class NoMail(TreadleError):
+    """What was asked for goes by mail, and this installation sends none."""
+
+    code: ClassVar[str] = "email_provider_disabled"
+    status: ClassVar[int] = 422
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This installation sends no mail.", fix="Ask an administrator, who can run `treadle reset-password EMAIL`."
+        )

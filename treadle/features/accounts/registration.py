@@ -1,0 +1,67 @@
+"""How somebody becomes known: a person, how they prove who they are, and a workspace of their own, in one go."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from treadle.base.ids import UserId, WorkspaceId
+from treadle.features.accounts.tokens import Proof
+from treadle.features.audit.service import record
+
+if TYPE_CHECKING:
+    from treadle.features.accounts.models import User
+    from treadle.features.accounts.repository import AccountRepository
+
+EMAIL = "email"
+"""The issuer of those who sign in with an address and a password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """Somebody who is not known yet."""
+
+    issuer: str
+    subject: str
+    email: str | None = None
+    proven: bool = False
+    """Whether the address is known to be theirs."""
+    confirmed_at: datetime | None = None
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    """What they say of themselves."""
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    """What the issuer says of them."""
+    admin: bool = False
+
+
+async def register(accounts: "AccountRepository", who: Newcomer, *, takes: WorkspaceId | None = None) -> "User":
+    """Make an account with a workspace of its own; ``takes`` names one that is there already and nobody's.
+
+    The account is found by issuer and subject alone: the same address elsewhere is somebody else.
+    """
+    user = await accounts.add_user(
+        email=who.email,
+        email_confirmed_at=who.confirmed_at,
+        email_proven=who.proven,
+        admin=who.admin,
+        profile=dict(who.profile),
+    )
+    accounts.add_identity(user, who.issuer, who.subject, who.email, dict(who.claims))
+    id = UserId(user.id)
+    if takes is None or not await accounts.give_workspace(takes, id):
+        await accounts.add_workspace("Personal workspace", id, personal=True)
+    record(accounts.session, "user.registered", actor=id, target=id, details={"issuer": who.issuer})
+    return user
+
+
+async def found_or_registered(accounts: "AccountRepository", proof: Proof) -> "User":
+    """The account of somebody whose token another installation has issued; made when they come for the first time.
+
+    Whom that installation lets in is its business. Nothing in the token makes anybody an administrator.
+    """
+    await accounts.one_at_a_time(proof.issuer, proof.subject)
+    known = await accounts.identity(proof.issuer, proof.subject)
+    if known is not None:
+        return await accounts.person(UserId(known.user_id))
+    profile = {"name": proof.name} if proof.name else {}
+    return await register(accounts, Newcomer(proof.issuer, proof.subject, proof.email or None, profile=profile))

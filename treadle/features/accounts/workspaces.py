@@ -1,0 +1,141 @@
+"""Workspaces and who is in them."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from treadle.base.clock import Clock
+from treadle.base.errors import Conflict, NotFound
+from treadle.base.ids import UserId, WorkspaceId
+from treadle.base.paging import Page
+from treadle.features.accounts.access import Principal, Role
+from treadle.features.accounts.service import Accounts
+from treadle.features.accounts.storage import AccountStorage
+from treadle.features.audit.service import record
+
+if TYPE_CHECKING:
+    from treadle.features.accounts.models import User, Workspace
+    from treadle.features.accounts.workspace_repository import MemberRow, Part, WorkspaceRepository
+
+
+class Workspaces:
+    """The workspaces of an install. Who may call what is decided before: by the part of the principal."""
+
+    def __init__(self, storage: AccountStorage, accounts: Accounts, clock: Clock) -> None:
+        self._storage = storage
+        self._accounts = accounts
+        self._clock = clock
+
+    async def person(self, user: UserId) -> "User":
+        """Somebody who is signed in."""
+        async with self._storage.repository() as accounts:
+            return await accounts.person(user)
+
+    async def listed(self, user: UserId, page: Page) -> "tuple[list[Part], int]":
+        """A page of a person's workspaces, their own first, and how many there are."""
+        async with self._storage.workspaces() as workspaces:
+            return await workspaces.parts(user, page)
+
+    async def get(self, who: Principal) -> "Workspace":
+        """The workspace of the principal. Raises ``NotFound`` when it was deleted a moment ago."""
+        async with self._storage.workspaces() as workspaces:
+            found = await workspaces.get(who.workspace)
+        if found is None:
+            raise _no_workspace(who.workspace)
+        return found
+
+    async def create(self, who: Principal, name: str) -> "Workspace":
+        """A new workspace, of which the person is the owner."""
+        async with self._storage.workspaces() as workspaces:
+            made = await workspaces.add(name, who.user)
+            id = WorkspaceId(made.id)
+            record(workspaces.session, "workspace.created", actor=who.user, workspace=id, target=id)
+        self._accounts.part_changed(who.user)
+        return made
+
+    async def rename(self, who: Principal, name: str) -> "Workspace":
+        """Give the workspace another name. Raises ``NotFound`` when it was deleted a moment ago."""
+        async with self._storage.workspaces() as workspaces:
+            if not await workspaces.rename(who.workspace, name):
+                raise _no_workspace(who.workspace)
+            self._record(workspaces, who, "workspace.renamed", who.workspace, name=name)
+        return await self.get(who)
+
+    async def delete(self, who: Principal) -> None:
+        """Let nobody into the workspace any more.
+
+        Raises:
+            Conflict: it is somebody's own workspace.
+        """
+        async with self._storage.workspaces() as workspaces:
+            if not await workspaces.delete(who.workspace, self._clock.now()):
+                raise Conflict("A person's own workspace cannot be deleted.", fix="Delete what is in it instead.")
+            self._record(workspaces, who, "workspace.deleted", who.workspace)
+        self._accounts.parts_changed()
+
+    async def members(self, workspace: WorkspaceId, page: Page) -> "tuple[list[MemberRow], int]":
+        """A page of the members, the oldest first, and how many there are."""
+        async with self._storage.workspaces() as workspaces:
+            return await workspaces.members(workspace, page)
+
+    async def change_role(self, who: Principal, member: UserId, role: Role) -> "MemberRow":
+        """Give a member another part.
+
+        Raises:
+            NotFound: there is no such member.
+            Conflict: the workspace would have no owner, or is the person's own.
+        """
+        async with self._storage.workspaces() as workspaces:
+            await _check_not_own(workspaces, who.workspace, member)
+            with _keeping_an_owner():
+                changed = await workspaces.set_role(who.workspace, member, role)
+            found = await workspaces.member(who.workspace, member) if changed else None
+            if found is None:
+                raise _no_member(member)
+            self._record(workspaces, who, "member.changed", member, role=role)
+        self._accounts.part_changed(member)
+        return found
+
+    async def remove(self, who: Principal, member: UserId) -> None:
+        """Take a member's part away; leaving is removing oneself. Raises as ``change_role``."""
+        async with self._storage.workspaces() as workspaces:
+            await _check_not_own(workspaces, who.workspace, member)
+            with _keeping_an_owner():
+                if not await workspaces.remove(who.workspace, member):
+                    raise _no_member(member)
+            self._record(workspaces, who, "member.left" if member == who.user else "member.removed", member)
+        self._accounts.part_changed(member)
+
+    def _record(
+        self, workspaces: "WorkspaceRepository", who: Principal, act: str, target: object, **more: object
+    ) -> None:
+        record(workspaces.session, act, actor=who.user, workspace=who.workspace, target=target, details=more)
+
+
+async def _check_not_own(workspaces: "WorkspaceRepository", workspace: WorkspaceId, member: UserId) -> None:
+    """A person's own workspace stays theirs."""
+    found = await workspaces.get(workspace)
+    if found is not None and found.personal_of == member:
+        raise Conflict(
+            "Nobody's part in their own workspace can be changed.", fix="Give others a part in it, if you like."
+        )
+
+
+@contextlib.contextmanager
+def _keeping_an_owner() -> Iterator[None]:
+    from treadle.features.accounts.workspace_repository import LastOwnerLeft  # noqa: PLC0415 (loads SQLAlchemy)
+
+    try:
+        yield
+    except LastOwnerLeft:
+        raise Conflict(
+            "The workspace would have no owner.", fix="Make somebody else an owner first, or delete the workspace."
+        ) from None
+
+
+def _no_workspace(workspace: WorkspaceId) -> NotFound:
+    return NotFound(f"There is no workspace {workspace}.", fix="List your workspaces to find its id.")
+
+
+def _no_member(member: UserId) -> NotFound:
+    return NotFound(f"There is no member {member}.", fix="List the members to find the id.")
