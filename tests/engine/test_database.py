@@ -12,7 +12,6 @@ from treadle.base.database import SET_WORKSPACE
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, WorkspaceId, uuid7
 from treadle.engine.journal import Journal
 from treadle.engine.rows import charge_row
-from treadle.engine.worker import Worker
 from treadle.kernel.records import FORMAT
 from treadle.kernel.states import FINAL, MOVES, Status
 
@@ -195,52 +194,6 @@ async def test_what_a_leaving_worker_gives_back_another_takes_up(idle: Engine) -
     idle.calls.gate.set()
     assert (await idle.finished(id)).status is Status.COMPLETED
     assert [attempt for *_, attempt in idle.calls.log] == [1, 1]
-
-
-async def test_one_persons_thousands_do_not_delay_anothers_one(idle: Engine) -> None:
-    other = await make_workspace(idle)
-    worker = await idle.start(capacity=0)
-    await worker.store.save_plan(LOCAL_WORKSPACE, chain("gated"))
-    await idle.connection.execute(
-        NEW.replace("VALUES ($1, $1, $2, 'g', 1, '', $3, 1)", "SELECT i, i, $1, 'g', 1, $2, 'QUEUED', 1 FROM")
-        + " (SELECT gen_random_uuid() AS i FROM generate_series(1, 2000)) AS made",
-        LOCAL_WORKSPACE,
-        chain("gated").digest,
-    )
-    lone = ExecutionId(uuid7())
-    await worker.store.enqueue(lone, other, chain("gated"), {})
-    taken = await idle.connection.fetch(
-        "SELECT id FROM executions_claim_v1($1, 10, 25000, $2::smallint)", worker.id, FORMAT
-    )
-    assert len(taken) == 10
-    assert lone in {row["id"] for row in taken}
-
-
-async def test_what_is_over_a_workspaces_limit_waits_without_spinning(
-    idle: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    claims = 0
-    claim = Worker._claim
-
-    async def counted(self: Worker) -> int:
-        nonlocal claims
-        claims += 1
-        return await claim(self)
-
-    monkeypatch.setattr(Worker, "_claim", counted)
-    monkeypatch.setattr("treadle.engine.worker.SWEEP_SECONDS", 0.2)
-    worker = await idle.start(per_workspace=3)
-    ids = [ExecutionId(uuid7()) for _ in range(7)]
-    for id in ids:
-        await worker.store.enqueue(id, LOCAL_WORKSPACE, chain("gated"), {})
-    await until(lambda: idle.calls.running["n0"] == 3)
-    before = claims
-    await asyncio.sleep(1)
-    assert claims - before < 12
-    assert len(worker.roots) == 3
-    idle.calls.gate.set()
-    for id in ids:
-        assert (await idle.finished(id)).status is Status.COMPLETED
 
 
 async def test_a_newer_form_of_records_is_not_claimed(engine: Engine) -> None:

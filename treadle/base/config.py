@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     concurrent_runs_per_workspace: int = Field(
         default=25_000, ge=1, validation_alias="TREADLE_CONCURRENT_RUNS_PER_WORKSPACE"
     )
+    concurrent_runs_per_agent: int = Field(default=10_000, ge=1, validation_alias="TREADLE_CONCURRENT_RUNS_PER_AGENT")
     provider_rates: Annotated[Mapping[str, float], NoDecode] = Field(
         default_factory=dict, validation_alias="TREADLE_PROVIDER_RATES"
     )

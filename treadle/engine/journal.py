@@ -1,6 +1,6 @@
 """The journal's writer: one per process, group commit.
 
-Whatever all executions have recorded since the last commit goes to PostgreSQL in one call of ``journal_write_v1``: one
+Whatever all executions have recorded since the last commit goes to PostgreSQL in one call of ``journal_write_v2``: one
 round trip, one transaction, one wait for the disk. While it runs, the next batch gathers.
 """
 
@@ -15,6 +15,7 @@ import msgspec
 
 from treadle.base.ids import ExecutionId, WorkerId, WorkspaceId
 from treadle.engine import snapshots
+from treadle.engine.ports import AtOnce
 from treadle.engine.summary import storable
 from treadle.kernel.records import Record, encode_records
 
@@ -30,7 +31,7 @@ OnCommitted = Callable[["Rows", set["UUID"]], None]
 HIGH_WATER = 20_000
 """Records of one root that may wait for the disk before its pure firings pause."""
 
-_WRITE = "SELECT journal_write_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+_WRITE = "SELECT journal_write_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
 GIVE_UP = "SELECT executions_give_up_v1($1, $2, $3, $4)"
 DATABASE_GONE = (
     OSError,
@@ -121,8 +122,9 @@ class Rows:
         self.folded: list[int] = []
         self.reviews: list[dict[str, Any]] = []
         self.charges: list[dict[str, Any]] = []
+        self.moved_on: list[UUID] = []
 
-    def arguments(self, worker: WorkerId) -> tuple[Any, ...]:
+    def arguments(self, worker: WorkerId, at_once: AtOnce) -> tuple[Any, ...]:
         return (
             worker,
             self.owners,
@@ -140,6 +142,9 @@ class Rows:
             self.folded,
             _json(self.reviews),
             _json(self.charges),
+            self.moved_on,
+            at_once.of_workspace,
+            at_once.of_agent,
         )
 
 
@@ -150,9 +155,12 @@ class Journal:
     so every root of this process counts as lost, and is claimed again.
     """
 
-    def __init__(self, connection: asyncpg.Connection, worker: WorkerId, on_broken: Callable[[], None]) -> None:
+    def __init__(
+        self, connection: asyncpg.Connection, worker: WorkerId, at_once: AtOnce, on_broken: Callable[[], None]
+    ) -> None:
         self._connection = connection
         self.worker = worker
+        self._at_once = at_once
         self._on_broken = on_broken
         self._batches: dict[Owner, Batch] = {}
         self._wake = asyncio.Event()
@@ -277,7 +285,7 @@ class Journal:
             return set()
         try:
             self.commits += 1
-            return set(await self._connection.fetchval(_WRITE, *rows.arguments(self.worker)))
+            return set(await self._connection.fetchval(_WRITE, *rows.arguments(self.worker, self._at_once)))
         except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
             if len(rows.owners) > 1:
                 return await self._write_halves(rows, batches)

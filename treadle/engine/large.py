@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from treadle.base.ids import WorkspaceId
 from treadle.engine.ports import Blobs
 from treadle.kernel.normal import weight
-from treadle.kernel.records import Reference, decode_records, encode_records, references, resolved
+from treadle.kernel.records import Record, Reference, decode_records, encode_records, references, resolved
 
 if TYPE_CHECKING:
     from treadle.engine.journal import Journal, Owner
@@ -55,6 +55,17 @@ class LargeValues:
     def recorded(self, values: Mapping[str, Any], writes: Writes) -> dict[str, Any]:
         """A mapping of values as it is recorded."""
         return {pin: self.recorded_value(value, writes) for pin, value in values.items()}
+
+    def recorded_first(self, record: Record, writes: Writes) -> Record:
+        """A first record of a re-run as it is kept."""
+        if record[0] == "keep":
+            return (*record[:3], [(pin, self.recorded_value(each, writes)) for pin, each in record[3]], *record[4:])
+        if record[0] == "begin":
+            inputs = {node: self.recorded(values, writes) for node, values in record[2].items()}
+            return (*record[:2], inputs, *record[3:])
+        if record[0] == "open":
+            return ("open", [[node, causes, self.recorded(edits, writes)] for node, causes, edits in record[1]])
+        return record
 
     def recorded_payload(self, payload: Any, writes: Writes) -> Any:
         """What a firing waits with, as it is recorded: of an object each member by itself, so that a short message
@@ -102,6 +113,14 @@ async def kept_apart(groups: Sequence[Mapping[str, Any]], workspace: WorkspaceId
     """Mappings of values for a row: large ones are references, whose content is durable when this returns."""
     row, large = _Row(), LargeValues(workspace, blobs)
     recorded = [large.recorded(values, row) for values in groups]
+    await asyncio.gather(*row.before)
+    return recorded
+
+
+async def first_records(records: Sequence[Record], workspace: WorkspaceId, blobs: Blobs) -> list[Record]:
+    """The first records of a re-run as they are kept; what they refer to is durable when this returns."""
+    row, large = _Row(), LargeValues(workspace, blobs)
+    recorded = [large.recorded_first(each, row) for each in records]
     await asyncio.gather(*row.before)
     return recorded
 

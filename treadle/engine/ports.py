@@ -153,6 +153,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class AtOnce:
+    """How many runs may be at work at once, over all workers; what is above that waits in the queue."""
+
+    of_workspace: int = 25_000
+    of_agent: int = 10_000
+    """Of one agent, in all its versions."""
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """Everything that running a block takes."""
 

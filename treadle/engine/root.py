@@ -127,24 +127,13 @@ class Root:
 
     def seed(self, run: Run, records: Iterable[Record]) -> None:
         """A re-run begins: its first records are given, and then it goes on by itself."""
-        self.batch().created.append(created_row(self, run, {}))
+        batch = self.batch()
+        batch.created.append(created_row(self, run, {}))
         for record in records:
-            self.record(run, self._referring(record))
+            self.record(run, self.large.recorded_first(record, batch))
             fold_summary(run.summary, run.machine, record)
             apply(run.machine, record)
         self.wake(run)
-
-    def _referring(self, record: Record) -> Record:
-        """A first record of a re-run as it is kept: with references to its large values."""
-        if record[0] == "keep":
-            return (*record[:3], self.large.recorded_outputs(record[3], self._journal, self), *record[4:])
-        if record[0] == "begin":
-            inputs = {node: self.large.recorded(values, self.batch()) for node, values in record[2].items()}
-            return (*record[:2], inputs, *record[3:])
-        if record[0] == "open":
-            batch = self.batch()
-            return ("open", [[node, causes, self.large.recorded(edits, batch)] for node, causes, edits in record[1]])
-        return record
 
     def hold(self) -> None:
         """Nothing starts before ``release``."""

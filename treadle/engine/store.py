@@ -12,11 +12,20 @@ import msgspec
 from treadle.base.errors import Conflict, NotFound
 from treadle.base.ids import ExecutionId, GraphId, NodeId, WorkspaceId
 from treadle.engine.bell import QUEUE
-from treadle.engine.large import kept_apart
+from treadle.engine.journal import ROWS_OF
+from treadle.engine.large import first_records, kept_apart
 from treadle.engine.ports import Bell, Blobs
 from treadle.engine.summary import plain_json
 from treadle.kernel.plan import Plan, decode_plan
-from treadle.kernel.records import FORMAT, REFERENCES_IN_ROWS, Record, decode_records, references, unmarked
+from treadle.kernel.records import (
+    FORMAT,
+    REFERENCES_IN_ROWS,
+    Record,
+    decode_records,
+    encode_records,
+    references,
+    unmarked,
+)
 from treadle.kernel.states import Status
 
 
@@ -73,6 +82,18 @@ class OpenReview:
     created_at: datetime
 
 
+_QUEUE = (
+    "INSERT INTO executions (id, root_id, workspace_id, graph_id, graph_version, plan_digest, status, format,"
+    " settings, inputs, idempotency_key, rerun_of, last_seq)"
+    " VALUES ($1, $1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING id"
+)
+_QUEUE_RERUN = (
+    f"WITH queued AS ({_QUEUE}), first AS ("
+    " INSERT INTO journal (root_id, execution_id, seq, count, epoch, workspace_id, body)"
+    " SELECT q.id, q.id, r.seq, r.count, 0, $2, r.body"
+    " FROM queued q CROSS JOIN unnest($12::bigint[], $13::integer[], $14::bytea[]) AS r(seq, count, body)"
+    ") SELECT id FROM queued"
+)
 _LISTED = tuple(each.name for each in fields(ListedExecution))
 _ALL = tuple(each.name for each in fields(ExecutionRow))
 _JSON = ("settings", "inputs", "outputs", "warnings", "failures", "nodes")
@@ -141,17 +162,16 @@ class Store:
         *,
         settings: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
+        rerun: tuple[ExecutionId, Sequence[Record]] | None = None,
     ) -> ExecutionId:
         """Queue an execution; once this returns it will end. The id of the earlier one if the key was used before.
 
-        Queueing the same id again changes nothing.
+        Queueing the same id again changes nothing. ``rerun``: the earlier execution, and the first records.
         """
         await self.save_plan(workspace, plan)
         recorded = await kept_apart(list(inputs.values()), workspace, self._blobs)
-        found = await self._pool.fetchval(
-            "INSERT INTO executions (id, root_id, workspace_id, graph_id, graph_version, plan_digest, status, format,"
-            " settings, inputs, idempotency_key) VALUES ($1, $1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8, $9)"
-            " ON CONFLICT DO NOTHING RETURNING id",
+        records = await first_records(rerun[1], workspace, self._blobs) if rerun else []
+        values = (
             id,
             workspace,
             plan.graph_id,
@@ -161,7 +181,13 @@ class Store:
             _text(dict(settings or {})),
             _text(plain_json(dict(zip(map(str, inputs), recorded, strict=True)))),
             idempotency_key,
+            rerun[0] if rerun else None,
+            len(records),
         )
+        if records:
+            found = await self._pool.fetchval(_QUEUE_RERUN, *values, *_journal_rows(records))
+        else:
+            found = await self._pool.fetchval(_QUEUE, *values)
         if found is None and idempotency_key is not None:
             return await self.by_key(workspace, idempotency_key)
         self._bell.ring(QUEUE)
@@ -297,6 +323,13 @@ class Store:
             if known is not None and known < REFERENCES_IN_ROWS:
                 return dict(payload)
         return recorded
+
+
+def _journal_rows(records: Sequence[Record]) -> tuple[list[int], list[int], list[bytes]]:
+    """First records as rows of the journal: their first numbers, how many each holds, their bodies."""
+    parts = [list(records[offset : offset + ROWS_OF]) for offset in range(0, len(records), ROWS_OF)]
+    firsts = list(range(1, len(records) + 1, ROWS_OF))
+    return firsts, [len(part) for part in parts], [encode_records(part) for part in parts]
 
 
 def _text(value: Any) -> str:

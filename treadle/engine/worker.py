@@ -4,17 +4,17 @@ import asyncio
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from treadle.base.database import connect, create_pool
-from treadle.base.errors import Conflict
-from treadle.base.ids import ExecutionId, WorkerId, WorkspaceId, uuid7
+from treadle.base.ids import ExecutionId, GraphId, WorkerId, WorkspaceId, uuid7
 from treadle.engine import inbox
 from treadle.engine.bell import QUEUE, PostgresBell, listen
 from treadle.engine.journal import DATABASE_GONE, Journal, OnCommitted
-from treadle.engine.ports import Services
+from treadle.engine.ports import AtOnce, Services
 from treadle.engine.recovery import Recovery, go_on
 from treadle.engine.root import Root
 from treadle.engine.run import Run
@@ -34,14 +34,19 @@ PAUSE_SECONDS = 0.2
 ELSEWHERE_SECONDS = 0.1
 """How often an execution that another worker runs is looked at."""
 
+_WRITING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_bitmapscan": "off"}
+"""Of the journal's connection: planning its write anew for every commit would take a third of its time; and a plan that
+was made when the tables were empty must be good when they are full."""
+_CLAIM = "SELECT * FROM executions_claim_v2($1, $2, $3, $4, $5, $6::smallint)"
+_HELD_BACK = "SELECT EXISTS (SELECT FROM executions WHERE status = 'QUEUED' AND parent_id IS NULL)"
 _log = logging.getLogger(__name__)
 
 
 class Worker:
     """Runs executions in this process.
 
-    ``capacity`` is how many roots it holds at once; ``per_workspace`` how many of one workspace run at once over all
-    workers: what is above it waits in the queue.
+    ``capacity`` is how many roots it holds at once; ``at_once`` how many may be at work over all workers: what is above
+    that waits in the queue.
     """
 
     def __init__(
@@ -50,21 +55,25 @@ class Worker:
         services: Services,
         *,
         capacity: int = 5_000,
-        per_workspace: int = 25_000,
+        at_once: AtOnce = AtOnce(),
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._dsn = dsn
         self._services = services
         self._capacity = capacity
-        self._per_workspace = per_workspace
+        self._at_once = at_once
         self._lease_seconds = lease_seconds
         self.roots: dict[ExecutionId, Root] = {}
+        self._of_agents: Counter[tuple[WorkspaceId, GraphId]] = Counter()
+        """How many of the roots are of each agent."""
         self.on_committed: OnCommitted | None = None
         """Set before ``start``: told of every record once it is durable."""
         self.on_over: Callable[[ExecutionId], None] = lambda id: None
         self._look = asyncio.Event()
         self._folding = False
         self._full = False
+        self._held_back = False
+        """Something is queued that no worker may take now."""
         self._waiters: dict[ExecutionId, list[asyncio.Future[None]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._helpers: set[asyncio.Task[Any]] = set()
@@ -86,9 +95,7 @@ class Worker:
 
     async def _enter(self) -> None:
         self.id = WorkerId(uuid7())
-        # Planning the journal's write anew for every commit would take a third of its time.
-        always_prepared = {"plan_cache_mode": "force_generic_plan"}
-        self._journal_connection = await connect(self._dsn, server_settings=always_prepared)
+        self._journal_connection = await connect(self._dsn, server_settings=_WRITING)
         self._listener = await connect(self._dsn)
         await listen(self._listener, self._heard)
         await self._bury_dead_neighbours()
@@ -98,7 +105,7 @@ class Worker:
             process_name(),
             self._lease_seconds,
         )
-        self.journal = Journal(self._journal_connection, self.id, self._broken)
+        self.journal = Journal(self._journal_connection, self.id, self._at_once, self._broken)
         self.journal.on_committed = self.on_committed
         self.journal.start()
         self.recovery = Recovery(self.pool, self.store, self._services, self.journal)
@@ -171,24 +178,28 @@ class Worker:
         idempotency_key: str | None = None,
         rerun: tuple[ExecutionId, Sequence[Record]] | None = None,
     ) -> ExecutionId:
-        """Create an execution and claim it in one commit; it is durable when this returns.
+        """Create an execution and claim it in one commit, or queue it; it is durable when this returns.
 
         ``rerun`` names the earlier execution and gives the first records. Returns the id of the earlier execution if
         the idempotency key was used before.
         """
         await self.store.save_plan(workspace, plan)
         id = ExecutionId(uuid7())
-        if rerun is not None and (self._closing or self._away):
-            raise Conflict("The re-run cannot begin now.", fix="Try again.")
-        if rerun is None and (self._closing or self._away or len(self.roots) >= self._capacity):
-            return await self.store.enqueue(
-                id, workspace, plan, inputs, settings=settings, idempotency_key=idempotency_key
-            )
+        enqueue = partial(
+            self.store.enqueue,
+            *(id, workspace, plan, inputs),
+            settings=settings,
+            idempotency_key=idempotency_key,
+            rerun=rerun,
+        )
+        full = len(self.roots) >= self._capacity
+        if self._closing or self._away or full or self._is_busy(workspace, plan.graph_id):
+            return await enqueue()
         run = Run(id, plan, self._services, settings=dict(settings or {}))
         run.idempotency_key = idempotency_key
         run.rerun_of = rerun[0] if rerun else None
         root = Root(run, workspace, 1, self._services, self.journal, self._forget)
-        self.roots[id] = root
+        self._hold(root)
         durable: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         root.on_lost = partial(_settle, durable, False)
         root.batch().callbacks.append(partial(_settle, durable, True))
@@ -198,10 +209,17 @@ class Worker:
             root.create(run, inputs, {})
         if await durable:
             return id
-        if rerun is not None:
-            raise Conflict("The re-run could not begin.", fix="Try again.")
-        # The key was used before, or the database went away and may have kept the run or not: all the same here.
-        return await self.store.enqueue(id, workspace, plan, inputs, settings=settings, idempotency_key=idempotency_key)
+        # The run is over a limit of runs at once, or the key was used before, or the database went away and may have
+        # kept the run or not: all the same here.
+        return await enqueue()
+
+    def _is_busy(self, workspace: WorkspaceId, agent: GraphId) -> bool:
+        """Whether this worker alone has as many runs of the agent as may be at work."""
+        return self._of_agents[workspace, agent] >= self._at_once.of_agent
+
+    def _hold(self, root: Root) -> None:
+        self.roots[root.id] = root
+        self._of_agents[root.workspace, root.main.plan.graph_id] += 1
 
     async def finished(self, workspace: WorkspaceId, id: ExecutionId, *, resting: bool = False) -> ExecutionRow:
         """Wait until the execution is over (or, with ``resting``, waits for a person or an event); its summary."""
@@ -223,11 +241,15 @@ class Worker:
     def _forget(self, root: Root) -> None:
         if self.roots.get(root.id) is root:
             del self.roots[root.id]
+            agent = (root.workspace, root.main.plan.graph_id)
+            self._of_agents[agent] -= 1
+            if not self._of_agents[agent]:
+                del self._of_agents[agent]
         self.on_over(root.id)
         for waiter in self._waiters.pop(root.id, ()):
             if not waiter.done():
                 waiter.set_result(None)
-        if self._full:
+        if self._full or self._held_back:
             self._look.set()
         due = root.next_due()
         if due is not None and not self._closing:
@@ -238,7 +260,7 @@ class Worker:
             await self._look.wait()
             self._look.clear()
             try:
-                while not self._away and await self._claim() == CLAIM_AT_ONCE:
+                while not self._away and await self._claim():
                     pass
             except Exception:  # noqa: BLE001 (the loop of the process)
                 # What had been claimed is held by nobody now: it is free again when this worker starts anew.
@@ -251,10 +273,10 @@ class Worker:
         if room <= 0:
             return 0
         me, recovery = self.id, self.recovery
-        claimed = await self.pool.fetch(
-            "SELECT * FROM executions_claim_v1($1, $2, $3, $4::smallint)", me, room, self._per_workspace, FORMAT
-        )
+        limits = self._at_once
+        claimed = await self.pool.fetch(_CLAIM, me, room, limits.of_workspace, limits.of_agent, [room], FORMAT)
         if not claimed:
+            self._held_back = await self.pool.fetchval(_HELD_BACK)
             return 0
         rows = [execution_row(row) for row in claimed]
         roots = await recovery.roots(rows, self._forget)
@@ -269,7 +291,7 @@ class Worker:
         return len(claimed)
 
     def _take_up(self, root: Root, told: Iterable[inbox.Told]) -> None:
-        self.roots[root.id] = root
+        self._hold(root)
         root.hold()
         go_on(root)
         inbox.fold(root, told)
@@ -329,6 +351,7 @@ class Worker:
             try:
                 await self._bury_dead_neighbours()
                 await self._wake()
+                await self.pool.execute("SELECT inbox_tidy_v1()")
                 self._look.set()
                 if self.roots:
                     await self._fold_inboxes()

@@ -1,4 +1,4 @@
-"""The states of an execution and the moves between them. The database's guard is generated from this table."""
+"""The states of an execution and the moves between them. The database's guard is generated from these tables."""
 
 from enum import StrEnum
 
@@ -19,6 +19,8 @@ class Status(StrEnum):
 
 
 FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.TERMINATED})
+COUNTED = frozenset({Status.RUNNING})
+"""States that count against a run's budget of time: waiting in a queue, for a person, a time or an event does not."""
 
 MOVES: dict[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.RUNNING, Status.TERMINATED, Status.FAILED}),

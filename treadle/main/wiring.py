@@ -20,7 +20,7 @@ from treadle.base.sessions import AccountsDatabase, WorkspaceDatabase
 from treadle.blocks.catalogue import ALL_BLOCKS, WORKER_FUNCTIONS
 from treadle.engine.bell import PostgresBell
 from treadle.engine.blobs import LocalBlobs
-from treadle.engine.ports import Limits, Services
+from treadle.engine.ports import AtOnce, Limits, Services
 from treadle.engine.rates import AccountRates
 from treadle.engine.store import Store
 from treadle.engine.worker import Worker
@@ -128,7 +128,8 @@ async def _assemble(
         rates=AccountRates(settings.provider_rates, SystemClock()) if settings.provider_rates else None,
         seals=seals,
     )
-    worker = Worker(urls.engine, services, per_workspace=settings.concurrent_runs_per_workspace)
+    at_once = AtOnce(settings.concurrent_runs_per_workspace, settings.concurrent_runs_per_agent)
+    worker = Worker(urls.engine, services, at_once=at_once)
     if works:
         await worker.start()
         stack.push_async_callback(worker.close)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from treadle.base.errors import BadInput
 from treadle.base.ids import BlockId, ExecutionId, GraphId, WorkspaceId, uuid7
 from treadle.engine.large import with_contents
 from treadle.engine.ports import Blobs
@@ -66,10 +65,7 @@ class Executions:
             raise InvalidAgent(problems)
         plan, bound = await self._graphs.prepare(workspace, graph, agent.version, inputs)
         chosen = {"timezone": self._timezone, **(settings or {})}
-        if self._worker is not None:
-            return await self._worker.submit(workspace, plan, bound, settings=chosen, idempotency_key=idempotency_key)
-        id = ExecutionId(uuid7())
-        return await self._store.enqueue(id, workspace, plan, bound, settings=chosen, idempotency_key=idempotency_key)
+        return await self._begin(workspace, plan, bound, settings=chosen, idempotency_key=idempotency_key)
 
     async def get(self, workspace: WorkspaceId, id: ExecutionId) -> ExecutionRow:
         """A run's summary. Raises ``NotFound``."""
@@ -188,10 +184,8 @@ class Executions:
         """Run again from a firing, in a new execution; ``newest`` takes the graph's newest version.
 
         Raises:
-            BadInput: no such firing, or no worker in this process.
+            BadInput: no such firing.
         """
-        if self._worker is None:
-            raise BadInput("This process runs nothing.", fix="Start it with a worker.")
         row = await self._store.execution(workspace, id)
         plan = await self.plan(row)
         new = (await self._graphs.compiled(workspace, row.graph_id)) if newest else plan
@@ -199,8 +193,16 @@ class Executions:
         prepared = prepare_rerun(
             plan, await self._records(row), firing, earlier=id, new=new, edits=edits, now_ms=now_ms
         )
-        started = await self._worker.submit(workspace, new, {}, settings=row.settings, rerun=(id, prepared.records))
+        started = await self._begin(workspace, new, {}, settings=row.settings, rerun=(id, prepared.records))
         return started, prepared
+
+    async def _begin(
+        self, workspace: WorkspaceId, plan: Plan, inputs: Mapping[int, Mapping[str, Any]], **options: Any
+    ) -> ExecutionId:
+        """Start a run in this process, or queue it for another one."""
+        if self._worker is not None:
+            return await self._worker.submit(workspace, plan, inputs, **options)
+        return await self._store.enqueue(ExecutionId(uuid7()), workspace, plan, inputs, **options)
 
     async def _kept_edits(
         self, workspace: WorkspaceId, id: ExecutionId, firing: int, edits: Mapping[str, Any], plan: Plan
