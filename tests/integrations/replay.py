@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from treadle.integrations.recordings import Exchange, Recording
 from treadle.sdk.context import Context
 from treadle.sdk.credentials import AuthKind, Credentials
+from treadle.sdk.http_proxy import Proxy
 from treadle.sdk.integration import Integration
 from treadle.sdk.testing import ScriptedReply, make_context
 
@@ -51,6 +52,7 @@ class ReplayHttp:
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
         content: bytes | None = None,
         credentials: Credentials | None = None,
+        proxy: Proxy | None = None,
         timeout: float = 60.0,
         max_bytes: int = 20_000_000,
         retries: int = 0,
@@ -61,6 +63,8 @@ class ReplayHttp:
         request = Seen(method, with_query(url, params or {}), {**(headers or {}), **attached}, json)
         if credentials is not None:
             assert request.host in credentials.hosts, f"credentials would go to {request.host}"
+        if proxy is not None:
+            proxy.headers()
         self.seen.append(request)
         assert len(self.seen) <= len(self.exchanges), f"one request too many: {request.method} {request.url}"
         exchange = self.exchanges[len(self.seen) - 1]
@@ -82,7 +86,9 @@ def credentials_for(integration: Integration) -> Credentials:
     """Credentials of the manifest's first kind, with the canary as their secret."""
     kind = integration.auth[0].kind
     username = "someone" if kind is AuthKind.USER_PASSWORD else ""
-    return Credentials("credentials-1", integration.name, kind, SecretStr(SECRET), username, hosts=integration.hosts)
+    return Credentials(
+        "credentials-1", integration.name, kind, SecretStr(SECRET), username, hosts=integration.secret_hosts
+    )
 
 
 def context_for(integration: Integration, recording: Recording) -> tuple[Context, ReplayHttp]:

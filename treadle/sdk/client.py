@@ -17,6 +17,7 @@ from treadle.base.errors import ConfigurationError
 from treadle.sdk.context import Context, Reply
 from treadle.sdk.credentials import AuthKind, Credentials
 from treadle.sdk.errors import BlockError, CredentialsNeeded, RetryLater
+from treadle.sdk.http_proxy import Proxy
 from treadle.sdk.integration import Integration, OAuth2
 from treadle.sdk.request_templates import fill, fill_path
 from treadle.sdk.shapes import at
@@ -150,6 +151,7 @@ class Client:
             headers={**self._integration.headers, **self._idempotency(call), **call.headers},
             json=None if call.body is None else fill(call.body, known),
             credentials=self._as_headers(credentials),
+            proxy=self._proxy(),
             timeout=call.timeout,
             retries=_RETRIES if call.method == "GET" else 0,
         )
@@ -173,6 +175,13 @@ class Client:
             f"There are no {self._integration.title} credentials on pin {self._pin}",
             fix=f"Connect a {self._integration.title} account, or set {_variables(self._integration)}.",
         )
+
+    def _proxy(self) -> Proxy | None:
+        """The proxy through which requests go: when the manifest declares one, and there are credentials for it."""
+        declared, found = self._integration.proxy, self._ctx.credentials.get(self._pin)
+        if declared is None or found is None or found.provider != self._integration.name:
+            return None
+        return declared.through(found)
 
     def _as_headers(self, credentials: Credentials | None) -> Credentials | None:
         """The same credentials as the headers to send: the egress client attaches those, and to these hosts only."""

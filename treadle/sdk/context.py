@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from treadle.base.clock import Clock
 from treadle.base.ids import ExecutionId, GraphId, NodeId, WorkspaceId
 from treadle.sdk.credentials import Credentials
+from treadle.sdk.http_proxy import Proxy
 
 
 class Reply(Protocol):
@@ -40,6 +41,7 @@ class Http(Protocol):
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
         content: bytes | None = None,
         credentials: Credentials | None = None,
+        proxy: Proxy | None = None,
         timeout: float = 60.0,
         max_bytes: int = 20_000_000,
         retries: int = 0,

@@ -24,11 +24,21 @@ from typing import Any
 import h11
 
 from treadle.sdk.credentials import Credentials
-from treadle.sdk.errors import BlockError, RetryLater
+from treadle.sdk.errors import BlockError, CredentialsNeeded, RetryLater
 from treadle.sdk.http_body import ReplyMalformed, ReplyTooLarge, decode, encode_body
 from treadle.sdk.http_policy import EgressRefused, canonical_host, check_addresses, check_name, check_port
+from treadle.sdk.http_proxy import Proxy
 from treadle.sdk.http_request import CredentialGuard, Outgoing, make_outgoing, parse_target
-from treadle.sdk.http_wire import Connection, Headers, Pool, WireError, connect
+from treadle.sdk.http_wire import (
+    Connection,
+    Headers,
+    Origin,
+    Pool,
+    ProxyRefused,
+    WireError,
+    connect,
+    connect_through,
+)
 
 MAX_HOPS = 10
 """How many redirects one request may follow."""
@@ -262,6 +272,7 @@ class EgressClient:
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
         content: bytes | None = None,
         credentials: Credentials | None = None,
+        proxy: Proxy | None = None,
         timeout: float = 60.0,
         max_bytes: int = 20_000_000,
         retries: int = 0,
@@ -269,15 +280,17 @@ class EgressClient:
         """Send one request, follow redirects, and read the answer whole.
 
         ``params`` are added to the URL's own query. ``credentials`` are refused for any host but their own, and sent as
-        their ``headers``, or as ``Authorization`` unless the caller has put the secret into the request. ``timeout``
-        (seconds) bounds one try from name resolution to the last byte, ``max_bytes`` the decompressed body. ``retries``
-        further tries after 408, 429, 500, 502, 503, 504 or transport trouble, if the method is idempotent or there is
-        an ``Idempotency-Key`` header.
+        their ``headers``, or as ``Authorization`` unless the caller has put the secret into the request. ``proxy`` is
+        one that an integration declares: only https goes through it, to hosts that could be reached without it.
+        ``timeout`` (seconds) bounds one try from name resolution to the last byte, ``max_bytes`` the decompressed body.
+        ``retries`` further tries after 408, 429, 500, 502, 503, 504 or transport trouble, if the method is idempotent
+        or there is an ``Idempotency-Key`` header.
 
         Raises:
             EgressRefused: the policy forbids it.
             ReplyTooLarge, ReplyMalformed: the answer has too many bytes, or a broken encoding.
             RetryLater: time-out or transport trouble.
+            CredentialsNeeded: the proxy does not know the account.
         """
         body = encode_body(json_value=json, data=data, files=files, content=content)
         outgoing = make_outgoing(method, parse_target(url, params), headers or {}, body)
@@ -287,27 +300,32 @@ class EgressClient:
         for tried in range(retries):
             wait = _backoff(tried)
             with contextlib.suppress(RetryLater):
-                answer = await self._try(outgoing, guard, timeout, max_bytes)
+                answer = await self._try(outgoing, guard, proxy, timeout, max_bytes)
                 wanted = retry_after(answer.headers)
                 if answer.status not in _RETRIED or (wanted or 0) > MAX_WAIT:
                     return answer
                 wait = max(wait, wanted or 0) if wanted is not None else wait
             await self._sleep(wait)
-        return await self._try(outgoing, guard, timeout, max_bytes)
+        return await self._try(outgoing, guard, proxy, timeout, max_bytes)
 
-    async def _try(self, outgoing: Outgoing, guard: CredentialGuard, timeout: float, max_bytes: int) -> Answer:
+    async def _try(
+        self, outgoing: Outgoing, guard: CredentialGuard, proxy: Proxy | None, timeout: float, max_bytes: int
+    ) -> Answer:
         host = outgoing.target.origin.host
         try:
             async with asyncio.timeout(timeout):
-                return await self._follow(outgoing, guard, max_bytes)
+                return await self._follow(outgoing, guard, proxy, max_bytes)
         except TimeoutError:
             raise RetryLater(f"{host} did not answer within {timeout:g} s", fix="try again later") from None
         except WireError as error:
+            if proxy is not None and isinstance(error, ProxyRefused) and error.status in (401, 407):
+                message = f"the proxy {proxy.host} does not know this account"
+                raise CredentialsNeeded(message, fix="check user name and password") from None
             raise RetryLater(f"{host}: {error}", fix="check the address, or try again later") from None
 
-    async def _follow(self, outgoing: Outgoing, guard: CredentialGuard, max_bytes: int) -> Answer:
+    async def _follow(self, outgoing: Outgoing, guard: CredentialGuard, proxy: Proxy | None, max_bytes: int) -> Answer:
         for _ in range(MAX_HOPS + 1):
-            exchange = await self.open_exchange(outgoing, guard.headers_for(outgoing))
+            exchange = await self.open_exchange(outgoing, guard.headers_for(outgoing), proxy)
             try:
                 location = exchange.headers.get("location")
                 if exchange.status not in _REDIRECTS or location is None:
@@ -321,7 +339,9 @@ class EgressClient:
                 exchange.close()
         raise EgressRefused(f"{outgoing.target.origin.host} redirects more than {MAX_HOPS} times")
 
-    async def open_exchange(self, outgoing: Outgoing, secrets: Mapping[str, str]) -> Exchange:
+    async def open_exchange(
+        self, outgoing: Outgoing, secrets: Mapping[str, str], proxy: Proxy | None = None
+    ) -> Exchange:
         """Send ``outgoing`` and give its answer with the body still unread; redirects are not followed.
 
         Raises:
@@ -331,10 +351,12 @@ class EgressClient:
         lines = outgoing.wire_headers(secrets)
 
         async def make() -> Connection:
+            if proxy is not None:
+                return await self._connect_through(proxy, origin)
             return await connect(origin, await self.check_host(origin.host, origin.port), self._tls)
 
         while True:
-            connection = await self._pool.acquire(origin, make)
+            connection = await self._pool.acquire(origin, make, fresh=proxy is not None)
             try:
                 response = await connection.ask(outgoing.method, outgoing.target.path, lines, outgoing.body)
                 return Exchange(self._pool, connection, response)
@@ -349,6 +371,18 @@ class EgressClient:
             except BaseException:
                 self._pool.discard(connection)
                 raise
+
+    async def _connect_through(self, proxy: Proxy, origin: Origin) -> Connection:
+        """A way to ``origin`` for one exchange. The proxy resolves the name once more, so it gets no say in who may.
+
+        That it could be reached directly is checked first; and only names that are in manifests go through proxies.
+        """
+        if origin.scheme != "https":
+            raise EgressRefused("only https goes through a proxy", fix="use an https address")
+        headers = proxy.headers()
+        await self.check_host(origin.host, origin.port)
+        addresses = await self.check_host(proxy.origin.host, proxy.port)
+        return await connect_through(proxy.origin, addresses, headers, origin, self._tls)
 
 
 def _is_address(name: str) -> bool:

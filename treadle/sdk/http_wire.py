@@ -42,6 +42,14 @@ class WireError(Exception):
         self.unanswered = unanswered
 
 
+class ProxyRefused(WireError):
+    """A proxy did not open a way to the host; ``status`` is its answer."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the proxy answered {status}")
+        self.status = status
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a connection leads, as the URL says it."""
@@ -138,6 +146,15 @@ class _Wire(asyncio.Protocol):
             finally:
                 self._writer = None
 
+    async def start_tls(self, context: ssl.SSLContext, name: str) -> None:
+        """From now on everything is encrypted. Raises ``OSError`` (``ssl.SSLError``) when the handshake fails."""
+        if not self.quiet or self._transport is None:
+            raise WireError("the connection cannot be encrypted")
+        found = await self._loop.start_tls(self._transport, self, context, server_hostname=name)
+        if found is None:
+            raise WireError("the connection ended while it was being encrypted")
+        self._transport = found
+
     @property
     def quiet(self) -> bool:
         """Open, and nothing has come unasked."""
@@ -149,10 +166,11 @@ class _Wire(asyncio.Protocol):
 
 
 class Connection:
-    """One HTTP/1.1 connection, used for one exchange at a time."""
+    """One HTTP/1.1 connection, used for one exchange at a time. A ``single`` one is not kept for another."""
 
-    def __init__(self, origin: Origin, wire: _Wire) -> None:
+    def __init__(self, origin: Origin, wire: _Wire, *, single: bool = False) -> None:
         self.origin = origin
+        self.single = single
         self.used = False
         self.expiry: asyncio.TimerHandle | None = None
         self._wire = wire
@@ -198,6 +216,23 @@ class Connection:
             else:
                 raise WireError("the connection ended inside the answer")
 
+    async def tunnel(self, origin: Origin, headers: Headers, context: ssl.SSLContext) -> "Connection":
+        """The way to ``origin`` through the proxy that this connection leads to (RFC 9110, 9.3.6), encrypted.
+
+        Raises:
+            ProxyRefused: the proxy does not open it.
+            WireError, OSError: the connection broke; the handshake with the origin failed.
+        """
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        authority = f"{host}:{origin.port}"
+        response = await self.ask("CONNECT", authority, [(b"host", authority.encode("ascii")), *headers], b"")
+        if not 200 <= response.status_code < 300:
+            raise ProxyRefused(response.status_code)
+        if self._h11.trailing_data[0]:
+            raise WireError("the proxy sent something unasked")
+        await self._wire.start_tls(context, origin.host)
+        return Connection(origin, self._wire, single=True)
+
     async def _next(self) -> h11.Event | type[h11.PAUSED]:
         try:
             while (event := self._h11.next_event()) is h11.NEED_DATA:
@@ -209,7 +244,12 @@ class Connection:
 
     def renew(self) -> bool:
         """Make ready for the next exchange; False when the connection cannot be used again."""
-        if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE or not self.quiet:
+        if (
+            self.single
+            or self._h11.our_state is not h11.DONE
+            or self._h11.their_state is not h11.DONE
+            or not self.quiet
+        ):
             return False
         self._h11.start_next_cycle()
         self.used = True
@@ -243,13 +283,36 @@ async def connect(origin: Origin, addresses: Sequence[str], tls: Callable[[], ss
                     _Wire, address, origin.port, ssl=context, server_hostname=name
                 )
             return Connection(origin, wire)
-        except ssl.SSLCertVerificationError as error:
-            reason = f"the certificate is not valid: {error.verify_message}"
-        except ssl.SSLError:
-            reason = "the TLS handshake failed"
-        except OSError:
-            reason = "cannot connect"
+        except OSError as error:
+            reason = _reason(error)
     raise WireError(reason, unanswered=True)
+
+
+async def connect_through(
+    proxy: Origin, addresses: Sequence[str], headers: Headers, origin: Origin, tls: Callable[[], ssl.SSLContext]
+) -> Connection:
+    """Connect to ``origin`` through a proxy at its pinned ``addresses``. The proxy sees ``headers`` and ciphertext.
+
+    Raises:
+        ProxyRefused: the proxy does not open the way.
+        WireError: the proxy does not accept, or the handshake with the origin fails.
+    """
+    connection = await connect(proxy, addresses, tls)
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            return await connection.tunnel(origin, headers, tls())
+    except OSError as error:
+        connection.close()
+        raise WireError(_reason(error), unanswered=True) from None
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not valid: {error.verify_message}"
+    return "the TLS handshake failed" if isinstance(error, ssl.SSLError) else "cannot connect"
 
 
 class Pool:
@@ -261,10 +324,15 @@ class Pool:
         self._busy: set[Connection] = set()
         self._slots = asyncio.Semaphore(limit)
 
-    async def acquire(self, origin: Origin, make: Callable[[], Awaitable[Connection]]) -> Connection:
-        """An idle connection to ``origin``, or a new one by ``make``. Waits while too many are in use."""
+    async def acquire(
+        self, origin: Origin, make: Callable[[], Awaitable[Connection]], *, fresh: bool = False
+    ) -> Connection:
+        """An idle connection to ``origin`` unless it must be ``fresh``, or a new one by ``make``.
+
+        Waits while too many are in use.
+        """
         await self._slots.acquire()
-        connection = self._take(origin)
+        connection = None if fresh else self._take(origin)
         if connection is None:
             try:
                 connection = await make()

@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from urllib.parse import urlsplit
 
 from treadle.sdk.credentials import AuthKind, Credentials, credentials_pin
+from treadle.sdk.http_proxy import HttpProxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,13 @@ class Integration:
     categories: tuple[str, ...] = ()
     """Of its operations, unless one says otherwise."""
     hosts: tuple[str, ...] = ()
-    """The exact hosts to which credentials may be sent; the base URL's host unless given."""
+    """The exact hosts that operations ask, and to which credentials may be sent; the base URL's host unless given."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Sent with every request."""
     error_paths: tuple[str, ...] = ("message", "error.message", "error", "detail", "errors.0.message")
     """Where a refusal says why, tried in order."""
+    proxy: HttpProxy | None = None
+    """The provider is this proxy: with credentials, requests to ``hosts`` go through it."""
     idempotency_header: str = ""
     """The header in which the provider takes a key that makes a repeated request do nothing twice."""
 
@@ -112,6 +115,11 @@ class Integration:
             raise ValueError(f"{self.name}: hosts must include the base URL's host {host}")
         if not self.hosts:
             object.__setattr__(self, "hosts", (host,))
+
+    @property
+    def secret_hosts(self) -> tuple[str, ...]:
+        """The exact hosts to which credentials may be sent."""
+        return (self.proxy.host,) if self.proxy is not None else self.hosts
 
     def pin(self, *scopes: str, kinds: tuple[AuthKind, ...] = (), optional: bool = False) -> Any:
         """Declare the credentials pin of one of this provider's blocks; all of the manifest's kinds unless given."""
@@ -156,7 +164,7 @@ class CredentialsSetup:
 def setups(integrations: Iterable[Integration]) -> list[CredentialsSetup]:
     """The set-up of every kind of credentials that can be put into the environment."""
     return [
-        CredentialsSetup(each.name, auth.kind, auth.variables, each.hosts)
+        CredentialsSetup(each.name, auth.kind, auth.variables, each.secret_hosts)
         for each in integrations
         for auth in each.auth
         if not isinstance(auth, OAuth2)

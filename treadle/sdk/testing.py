@@ -23,6 +23,7 @@ from treadle.sdk.credentials import Credentials
 from treadle.sdk.errors import BlockError
 from treadle.sdk.files import ScratchFiles as RunFiles
 from treadle.sdk.files import safe_name
+from treadle.sdk.http_proxy import Proxy
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """What a frozen clock shows unless told otherwise."""
@@ -88,6 +89,7 @@ class SentRequest:
     files: Mapping[str, tuple[str, bytes, str]] | None = None
     content: bytes | None = None
     credentials: Credentials | None = None
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +138,12 @@ class ScriptedHttp:
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
         content: bytes | None = None,
         credentials: Credentials | None = None,
+        proxy: Proxy | None = None,
         timeout: float = 60.0,
         max_bytes: int = 20_000_000,
         retries: int = 0,
     ) -> Reply:
-        request = SentRequest(method, url, params or {}, headers or {}, json, data, files, content, credentials)
+        request = SentRequest(method, url, params or {}, headers or {}, json, data, files, content, credentials, proxy)
         reply = self._answer(request)
         if len(reply.body) > max_bytes:
             raise BlockError(f"The answer of {url} is larger than {max_bytes} bytes")

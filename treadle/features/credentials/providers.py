@@ -69,7 +69,7 @@ def keyless() -> frozenset[str]:
 
 def _of_integration(each: Integration) -> ProviderInfo:
     obtain = {auth.kind: "" if isinstance(auth, OAuth2) else auth.obtain for auth in each.auth}
-    return ProviderInfo(each.name, each.title, each.description, each.docs, obtain, each.hosts)
+    return ProviderInfo(each.name, each.title, each.description, each.docs, obtain, each.secret_hosts)
 
 
 def _model_providers() -> Iterable[ProviderInfo]:

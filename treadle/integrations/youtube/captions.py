@@ -4,6 +4,7 @@ Page, then player description, then caption file. The protocol was taken from th
 youtube-transcript-api, which cannot be used itself because it brings its own network client.
 """
 
+import contextlib
 import html
 import re
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from treadle.sdk.shapes import at
 HOSTS = ("youtube.com", "www.youtube.com", "m.youtube.com", "music.youtube.com", "youtu.be", "www.youtube-nocookie.com")
 PLAYER = {"client": {"clientName": "ANDROID", "clientVersion": "20.10.38"}}
 
+_TRIES_THROUGH_PROXY = 5
 _ID = re.compile(r"[A-Za-z0-9_-]{11}")
 _KEY = re.compile(r'"INNERTUBE_API_KEY":\s*"([A-Za-z0-9_-]+)"')
 _CONSENT = re.compile(r'name="v" value="([^"]{1,100})"')
@@ -59,11 +61,20 @@ def video_id(url: str) -> str:
 async def transcript(ctx: Context, video: str) -> str:
     """The captions of a video, line by line: English if there are any, else its first language.
 
+    With a proxy account each try comes from another address, so a few are made.
+
     Raises:
         BlockError: the video has no captions, or cannot be played.
         RetryLater: YouTube asks to prove that no robot is reading.
     """
     youtube = Client(INTEGRATION, ctx)
+    for _ in range(_TRIES_THROUGH_PROXY - 1 if ctx.credentials else 0):
+        with contextlib.suppress(RetryLater):
+            return await _read(youtube, video)
+    return await _read(youtube, video)
+
+
+async def _read(youtube: Client, video: str) -> str:
     page = await _page(youtube, video)
     key = _KEY.search(page)
     if key is None:
