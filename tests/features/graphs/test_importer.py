@@ -7,7 +7,7 @@ import pytest
 
 from tests.features.graphs.samples import CHILD, INPUT, REGISTRY, agent, link, node
 from tests.features.graphs.test_reader import AGENT_COUNTS
-from treadle.features.graphs.importer import import_agent, is_static_source, with_new_ids
+from treadle.features.graphs.importer import import_agent, with_new_ids
 from treadle.features.graphs.known_blocks import known_block_name
 from treadle.features.graphs.reader import read_agent_file
 from treadle.features.graphs.validation import validate
@@ -38,13 +38,6 @@ def test_the_report_names_what_was_not_taken() -> None:
 def test_links_with_the_same_ends_become_one() -> None:
     document = agent([node("a", "text"), node("b", "text")], [link("a.text", "b.text")] * 2)
     assert len(import_agent(document, REGISTRY).main.links) == 1
-
-
-def test_the_block_decides_whether_a_link_is_static() -> None:
-    by_name = {block.name: is_static_source(block) for block in REGISTRY}
-    assert by_name["AgentInputBlock"] is True
-    assert by_name["TextBlock"] is False
-    assert is_static_source(None) is False
 
 
 def test_new_ids_reach_the_nodes_that_run_sub_agents() -> None:

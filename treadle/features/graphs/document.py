@@ -76,7 +76,7 @@ class NodePart(_Part):
 
 
 class LinkPart(_Part):
-    """From an output pin to an input pin. ``is_static`` is written for others and never trusted when read."""
+    """From an output pin to an input pin. ``is_static`` follows from the source's block, whatever a file says."""
 
     id: str | None = None
     source_id: Name

@@ -5,22 +5,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from treadle.base.ids import BlockId
-from treadle.features.graphs.document import AgentFile, GraphPart, NodePart, PolicyPart, Values
-from treadle.features.graphs.importer import AGENT_EXECUTOR, is_static_source
+from treadle.features.graphs.document import AgentFile, GraphPart, NodePart, PolicyPart, Values, version_of
+from treadle.features.graphs.importer import AGENT_EXECUTOR, SUB_AGENT_BLOCKS
 from treadle.features.graphs.secret_places import SCHEMAS, is_secret_name, secret_inputs_of, without_secret_defaults
 from treadle.sdk.block import Block, BlockKind
 from treadle.sdk.registry import Registry
 
 
 def export_agent(agent: AgentFile, registry: Registry) -> bytes:
-    """The agent file of ``agent``: JSON with one value a line and keys in a fixed order, so that changes show in git.
+    """The agent file of ``agent``, in a form that version control likes.
 
-    Secrets are left out (``without_secrets``). Reading the file again gives the same graphs.
+    One value a line, keys sorted, nodes and links in the agent's own order (which decides what runs first, and how
+    forms are laid out), sub-agents by id. What another install would say differently is left out: the numbers of
+    versions, times, and what follows from the blocks. So a change of one value changes one line, and reading the file
+    and exporting again gives the same bytes. Secrets are left out too (``without_secrets``).
     """
     clean = without_secrets(agent, registry)
-    document = _graph(clean, registry)
-    document["sub_graphs"] = [_graph(graph, registry) for graph in clean.sub_graphs]
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    form = _Form(clean)
+    document = form.graph(clean)
+    below = sorted(clean.sub_graphs, key=lambda graph: (graph.id, graph.version))
+    document["sub_graphs"] = [form.graph(graph) for graph in below]
+    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def without_secrets(agent: AgentFile, registry: Registry) -> AgentFile:
@@ -85,25 +90,43 @@ def _public_value(value: Any) -> Any:
     return [_public_value(item) for item in value] if isinstance(value, list) else value
 
 
-def _graph(graph: GraphPart, registry: Registry) -> dict[str, Any]:
-    blocks = {node.id: registry.get(BlockId(node.block_id)) for node in graph.nodes}
-    document = graph.model_dump(exclude={"nodes", "links", "sub_graphs"})
-    document["nodes"] = [_node(node) for node in graph.nodes]
-    document["links"] = [
-        {**link.model_dump(exclude_none=True), "is_static": is_static_source(blocks.get(link.source_id))}
-        for link in graph.links
-    ]
-    return document
+class _Form:
+    """How the parts of one agent are written."""
 
+    def __init__(self, agent: AgentFile) -> None:
+        self._graphs = agent.by_id()
+        self._numbers = {
+            id: {version: number for number, version in enumerate(sorted({graph.version for graph in graphs}), 1)}
+            for id, graphs in self._graphs.items()
+        }
 
-def _node(node: NodePart) -> dict[str, Any]:
-    """Constants by name; the order inside their values is theirs. A policy appears when somebody changed it."""
-    document: dict[str, Any] = {
-        "id": node.id,
-        "block_id": node.block_id,
-        "input_default": dict(sorted(node.input_default.items())),
-        "metadata": dict(sorted(node.metadata.items())),
-    }
-    if node.policy != PolicyPart():
-        document["policy"] = node.policy.model_dump(exclude_defaults=True)
-    return document
+    def graph(self, graph: GraphPart) -> dict[str, Any]:
+        """A version has a number only beside other versions of the same graph."""
+        left_out = {"version", "is_active", "nodes", "links", "sub_graphs"}
+        document = graph.model_dump(exclude=left_out, exclude_none=True)
+        numbers = self._numbers[graph.id]
+        if len(numbers) > 1:
+            document["version"] = numbers[graph.version]
+        document["nodes"] = [self._node(node) for node in graph.nodes]
+        document["links"] = [link.model_dump(exclude_none=True, exclude={"is_static"}) for link in graph.links]
+        return document
+
+    def _node(self, node: NodePart) -> dict[str, Any]:
+        """A policy appears when somebody changed it."""
+        document: dict[str, Any] = {
+            "id": node.id,
+            "block_id": node.block_id,
+            "input_default": {**node.input_default, **self._called(node)},
+            "metadata": node.metadata,
+        }
+        if node.policy != PolicyPart():
+            document["policy"] = node.policy.model_dump(exclude_defaults=True)
+        return document
+
+    def _called(self, node: NodePart) -> Values:
+        """The version of the sub-agent as the file numbers it; that of one that is not in the file stays."""
+        child = node.input_default.get("graph_id")
+        if node.block_id not in SUB_AGENT_BLOCKS or not isinstance(child, str) or child not in self._graphs:
+            return {}
+        called = version_of(self._graphs[child], node.input_default.get("graph_version"))
+        return {"graph_version": self._numbers[child][called.version]}

@@ -7,7 +7,6 @@ from treadle.base.ids import BlockId, GraphId, NodeId
 from treadle.features.graphs.document import AgentFile, GraphPart, version_of
 from treadle.features.graphs.known_blocks import known_block_name
 from treadle.kernel.graph import Graph, Link, Node
-from treadle.sdk.block import Block
 from treadle.sdk.registry import Registry
 
 AGENT_EXECUTOR = BlockId("e189baac-8c20-45a1-94a7-55177ea42565")
@@ -62,11 +61,6 @@ def to_graph(graph: GraphPart) -> Graph:
     ends = dict.fromkeys(link.ends for link in graph.links)
     links = tuple(Link(NodeId(source), pin, NodeId(sink), to) for source, pin, sink, to in ends)
     return Graph(GraphId(graph.id), graph.version, nodes, links, graph.name)
-
-
-def is_static_source(block: Block | None) -> bool:
-    """Whether links from this block keep their value: decided by the block, whatever a file says."""
-    return block is not None and block.static_output
 
 
 def with_new_ids(agent: AgentFile, new_id: Callable[[], str]) -> AgentFile:
