@@ -18,6 +18,7 @@ import trustme
 from tests.sdk.http_server import Received, Server, answer, serving
 from tests.sdk.models.servers import Say, Seen, render, speccheck
 from treadle.sdk.http import EgressClient, Exchange
+from treadle.sdk.http_proxy import Proxy
 from treadle.sdk.http_request import Outgoing
 
 PUBLISHED = {
@@ -100,12 +101,15 @@ class Detour(EgressClient):
         )
         self._port = port
 
-    async def open_exchange(self, outgoing: Outgoing, secrets: Mapping[str, str]) -> Exchange:
+    async def open_exchange(
+        self, outgoing: Outgoing, secrets: Mapping[str, str], proxy: Proxy | None = None
+    ) -> Exchange:
         """As the egress client does, but for the port."""
         target = outgoing.target
         assert target.origin.scheme == "https" and target.origin.port == 443
         nearby = dataclasses.replace(target, origin=dataclasses.replace(target.origin, port=self._port))
-        return await super().open_exchange(Outgoing(outgoing.method, nearby, outgoing.headers, outgoing.body), secrets)
+        moved = Outgoing(outgoing.method, nearby, outgoing.headers, outgoing.body)
+        return await super().open_exchange(moved, secrets, proxy)
 
 
 async def _to_this_machine(host: str, port: int) -> Sequence[str]:

@@ -10,6 +10,7 @@ import pytest
 from tests.engine.harness import Engine, chain, crash, plan_of, until
 from treadle.base.database import SET_WORKSPACE
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, WorkspaceId, uuid7
+from treadle.base.roles import API, AUTH, ENGINE, OWNER
 from treadle.engine.journal import Journal
 from treadle.engine.rows import charge_row
 from treadle.kernel.records import FORMAT
@@ -72,7 +73,7 @@ async def test_what_the_roles_may_not_do(idle: Engine) -> None:
             await api.execute(statement)
     await api.close()
     roles = await idle.connection.fetch("SELECT rolname, rolsuper FROM pg_roles WHERE rolname LIKE 'treadle%'")
-    assert [row["rolsuper"] for row in roles] == [False, False, False]
+    assert {row["rolname"]: row["rolsuper"] for row in roles} == dict.fromkeys((OWNER, ENGINE, API, AUTH), False)
 
 
 # --- fencing ---
