@@ -23,6 +23,7 @@ from treadle.base.roles import superuser_address
 from treadle.engine.secrets import MASK
 from treadle.features.credentials.vault import NewCredentials, Secret
 from treadle.features.graphs.exporter import export_agent
+from treadle.features.graphs.listing import GraphQuery
 from treadle.features.graphs.secret_values import shown
 from treadle.kernel.states import Status
 from treadle.main.wiring import Platform, running_platform
@@ -129,7 +130,8 @@ async def database(platform: Platform) -> str:
 
 
 async def graphs(platform: Platform) -> str:
-    rows = await platform.graphs.listed(LOCAL_WORKSPACE)
+    heads, _ = await platform.graphs.page(LOCAL_WORKSPACE, GraphQuery())
+    rows = [await platform.graphs.get(LOCAL_WORKSPACE, GraphId(head.id)) for head in heads]
     return "\n".join(json.dumps(row.document) for row in rows)
 
 

@@ -24,7 +24,7 @@ class EachItem(Inputs):
 
     items: list[Any] = pin("The list.")
     graph_id: str = pin("Which agent is run for each element.")
-    graph_version: int | None = pin("Which version of it; the latest when empty.", default=None, advanced=False)
+    graph_version: int | None = pin("Which version of it; the active one when empty.", default=None, advanced=False)
     input_name: str = pin("Which input of the agent is given the element.")
     inputs: dict[str, Any] = pin("Values for the agent's other inputs, by name.", default_factory=dict, advanced=False)
     output_name: str = pin("Which output of the agent is the result; all of them when empty.", default="")

@@ -133,8 +133,7 @@ async def export_graph(graph: str, version: int | None) -> None:
 
 
 async def _graph_id(platform: Platform, named: str) -> GraphId:
-    rows = await platform.graphs.listed(LOCAL_WORKSPACE, 500)
-    fitting = [row.id for row in rows if row.name == named]
+    fitting = await platform.graphs.named(LOCAL_WORKSPACE, named)
     if len(fitting) > 1:
         raise BadInput(f"{len(fitting)} agents have that name.", fix=f"Give an id: {', '.join(fitting[:5])}.")
     return GraphId(fitting[0] if fitting else named)

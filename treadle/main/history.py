@@ -28,7 +28,7 @@ async def show_latest(limit: int, *, json: bool) -> None:
         if json:
             print_json([run_summary(row).model_dump(mode="json") for row in rows])
             return
-        names = {row.id: row.name for row in await platform.graphs.listed(LOCAL_WORKSPACE, 500)}
+        names = await platform.graphs.names(LOCAL_WORKSPACE, {row.graph_id for row in rows})
         if not rows:
             out().print("Nothing has run yet. Start with: treadle run FILE")
             return

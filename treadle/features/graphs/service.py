@@ -2,27 +2,32 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from treadle.base.errors import BadInput, NotFound
-from treadle.base.ids import BlockId, GraphId, WorkspaceId
+from treadle.base.errors import BadInput, Conflict, NotFound
+from treadle.base.ids import BlockId, GraphId, UserId, WorkspaceId
+from treadle.base.paging import Page
 from treadle.engine.ports import NoSeals, Seals
 from treadle.engine.secrets import sealed, secret_inputs
 from treadle.engine.store import Store
-from treadle.features.graphs.document import AgentFile, GraphPart
+from treadle.features.graphs.diff import GraphDiff
+from treadle.features.graphs.document import AgentFile, GraphPart, version_of
 from treadle.features.graphs.importer import SUB_AGENT_BLOCKS, to_graph
+from treadle.features.graphs.listing import GraphQuery
 from treadle.features.graphs.schemas import input_schema, output_schema, run_inputs
-from treadle.features.graphs.secret_places import secret_inputs_of
+from treadle.features.graphs.secret_places import SecretInputs, secret_inputs_of
 from treadle.features.graphs.secret_values import holds_masks, put_back, seal_secrets, secret_inputs_by_id
+from treadle.features.graphs.shown_diff import shown_diff
 from treadle.features.graphs.storage import GraphStorage
-from treadle.features.graphs.validation import validate
+from treadle.features.graphs.validation import has_errors, validate
 from treadle.features.graphs.view import Problem
 from treadle.kernel.plan import BlockFacts, Plan, compile_plan
 from treadle.sdk.registry import Registry
 
 if TYPE_CHECKING:
-    from treadle.features.graphs.models import GraphVersion
+    from treadle.features.graphs.models import GraphHead, GraphVersion
     from treadle.features.graphs.repository import GraphRepository
 
 _KEPT = 500
@@ -42,8 +47,59 @@ class InvalidAgent(BadInput):
         self.problems = problems
 
 
+class GraphChanged(Conflict):
+    """Somebody else has saved the graph since."""
+
+    code: ClassVar[str] = "graph_changed"
+
+    def __init__(self, base: int, newest: "GraphVersion") -> None:
+        self.newest = newest.version
+        super().__init__(
+            f"The agent was saved since: your changes are based on version {base}, and there is a version "
+            f"{newest.version} of {newest.created_at:%Y-%m-%d %H:%M:%S} UTC.",
+            fix=f"Compare the versions {base} and {newest.version}, take over what you want to keep, "
+            f"and save on the base of version {newest.version}.",
+        )
+
+
+class GraphInUse(Conflict):
+    """Other agents run the graph as a sub-agent. ``users`` holds their names by id."""
+
+    code: ClassVar[str] = "graph_in_use"
+
+    def __init__(self, users: Mapping[str, str]) -> None:
+        self.users = dict(users)
+        named = ", ".join(name or id for id, name in list(users.items())[:5])
+        more = f" and {len(users) - 5} more" if len(users) > 5 else ""
+        super().__init__(
+            f"The agent is a sub-agent of {named}{more}; those could not run any more.",
+            fix="Take it out of them first, or delete it with force.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SaveTerms:
+    """How an agent is saved."""
+
+    by: UserId | None = None
+    note: str = ""
+    """What people say of the new version."""
+    activate: bool = True
+    """Whether the new version is the one that runs when none is named; of a new graph it always is."""
+    base: int | None = None
+    """The newest version that the saver knows of: when there is a newer one, nothing is saved."""
+
+
+_FREELY = SaveTerms()
+Versions = dict[tuple[str, int], int]
+"""Under which version each graph of an agent file was saved, by the id and version that the file says."""
+
+
 class Graphs:
-    """The graphs of an install. Also the engine's source of sub-agents (``treadle.engine.ports.Agents``)."""
+    """The graphs of an install. Also the engine's source of sub-agents (``treadle.engine.ports.Agents``).
+
+    Where a version may be left out, the active one is meant. A deleted graph is not found, whatever version is named.
+    """
 
     def __init__(self, storage: GraphStorage, store: Store, registry: Registry, seals: Seals | None = None) -> None:
         self._storage = storage
@@ -52,102 +108,202 @@ class Graphs:
         self._seals = seals or NoSeals()
         self._compiled: dict[tuple[WorkspaceId, GraphId, int], tuple[GraphPart, Plan]] = {}
 
-    async def save(self, workspace: WorkspaceId, agent: AgentFile) -> "GraphVersion":
+    # ---- saving -----------------------------------------------------------------------------------------------------
+
+    async def save(self, workspace: WorkspaceId, agent: AgentFile, terms: SaveTerms = _FREELY) -> "GraphVersion":
         """Save an agent and its sub-agents; a graph that has not changed keeps its version.
 
-        Secrets are encrypted. One that is given as ``***`` (``shown``) stays what it is in the newest version.
+        Secrets are encrypted. One that is given as ``***`` (``shown``) stays what it is in the version that the file
+        says it is, else in the newest.
 
         Raises:
             InvalidAgent: it cannot be saved as it is.
+            GraphChanged: see ``SaveTerms.base``.
         """
         async with self._storage.repository(workspace) as repository:
-            agent = await self._with_earlier_secrets(repository, agent)
-            problems = validate(agent, self._registry, for_run=False)
-            if any(each.severity == "error" for each in problems):
-                raise InvalidAgent(problems)
-            versions: dict[str, int] = {}
-            secret_inputs = await self._secret_inputs(repository, agent)
-            for graph in _children_first(agent):
-                pinned = _with_versions(graph, versions)
-                seal_secrets(pinned, self._registry, secret_inputs, self._seals, workspace)
-                row = await self._save_graph(repository, pinned)
-                versions[graph.id] = row.version
+            await repository.lock(graph.id for graph in agent.graphs)
+            return await self._save(repository, workspace, agent, terms)
+
+    async def replace(
+        self, workspace: WorkspaceId, graph: GraphId, agent: AgentFile, terms: SaveTerms = _FREELY
+    ) -> "GraphVersion":
+        """Save an agent as the next version of a graph that is there. Raises as ``save``, and ``NotFound``."""
+        edited = agent.model_copy(update={"id": graph})
+        async with self._storage.repository(workspace) as repository:
+            await repository.lock(each.id for each in edited.graphs)
+            await _present(repository, graph)
+            return await self._save(repository, workspace, edited, terms)
+
+    async def _save(
+        self, repository: "GraphRepository", workspace: WorkspaceId, agent: AgentFile, terms: SaveTerms
+    ) -> "GraphVersion":
+        secret_inputs = await _secret_inputs(repository, agent)
+        agent = await self._with_earlier_secrets(repository, agent, secret_inputs)
+        problems = validate(agent, self._registry, for_run=False)
+        if has_errors(problems):
+            raise InvalidAgent(problems)
+        saved: Versions = {}
+        for graph in _children_first(agent):
+            main = graph is agent
+            pinned = _with_versions(graph, agent, saved)
+            seal_secrets(pinned, self._registry, secret_inputs, self._seals, workspace)
+            row = await self._save_graph(repository, pinned, terms if main else replace(terms, base=None), main=main)
+            saved[graph.id, graph.version] = row.version
         return row
 
-    async def _with_earlier_secrets(self, repository: "GraphRepository", agent: AgentFile) -> AgentFile:
+    async def _with_earlier_secrets(
+        self, repository: "GraphRepository", agent: AgentFile, secret_inputs: SecretInputs
+    ) -> AgentFile:
         """The agent, or a copy in which secrets that were shown as ``***`` are put back."""
         if not any(holds_masks(graph) for graph in agent.graphs):
             return agent
         copy = agent.model_copy(deep=True)
-        secret_inputs = await self._secret_inputs(repository, agent)
         for graph in copy.graphs:
-            row = await repository.newest(GraphId(graph.id))
-            earlier = GraphPart.model_validate({**row.document, "version": row.version}) if row else None
-            put_back(graph, earlier, self._registry, secret_inputs)
+            row = await repository.version(graph.id, graph.version) or await repository.newest(graph.id)
+            put_back(graph, _part(row) if row else None, self._registry, secret_inputs)
         return copy
 
-    async def _secret_inputs(self, repository: "GraphRepository", agent: AgentFile) -> dict[str, set[str]]:
-        """Which inputs of the agent's graphs are secret, and of those that it runs and that are not in its file."""
-        inside = {graph.id for graph in agent.graphs}
-        graphs = list(agent.graphs)
-        for id, version in {child for graph in agent.graphs for child in _children(graph) if child[0] not in inside}:
-            graph_id = GraphId(id)
-            row = await (repository.newest(graph_id) if version is None else repository.version(graph_id, version))
-            if row is not None:
-                graphs.append(GraphPart.model_validate({**row.document, "version": row.version}))
-        return secret_inputs_by_id(graphs)
-
-    async def _save_graph(self, repository: "GraphRepository", graph: GraphPart) -> "GraphVersion":
-        document = graph.model_dump(mode="json", exclude={"version", "sub_graphs"})
+    async def _save_graph(
+        self, repository: "GraphRepository", graph: GraphPart, terms: SaveTerms, *, main: bool
+    ) -> "GraphVersion":
+        document = {**graph.model_dump(mode="json", exclude={"version", "sub_graphs"}), "is_active": True}
         digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).digest()
-        graph_id = GraphId(graph.id)
-        await repository.lock(graph_id)
-        newest = await repository.newest(graph_id)
-        if newest is not None and newest.digest == digest:
-            return newest
-        return repository.add(
+        head = await repository.head(graph.id, deleted=True)
+        newest = await repository.newest(graph.id)
+        # A sub-agent that is pinned to an older version comes back with its agent: that is no change of it.
+        known = newest if main else await repository.with_digest(graph.id, digest)
+        if known is not None and known.digest == digest:
+            if head is not None and head.deleted_at is not None:
+                await repository.revive(head)
+            return known
+        if newest is not None and terms.base is not None and terms.base != newest.version:
+            raise GraphChanged(terms.base, newest)
+        row = await repository.add(
             id=graph.id,
             version=newest.version + 1 if newest else max(1, graph.version),
             name=graph.name,
             document=document,
             blocks=self._block_versions(graph),
+            children=sorted({child for child, _ in _children(graph)}),
             digest=digest,
+            by=terms.by,
+            note=terms.note if main else "",
         )
+        await repository.point(row, activate=terms.activate)
+        return row
 
     def _block_versions(self, graph: GraphPart) -> dict[str, int]:
         blocks = (self._registry.get(BlockId(node.block_id)) for node in graph.nodes)
         return {block.id: block.version for block in blocks if block is not None}
 
+    async def activate(self, workspace: WorkspaceId, graph: GraphId, version: int) -> "GraphHead":
+        """Let this version run when none is named. Raises ``NotFound``."""
+        async with self._storage.repository(workspace) as repository:
+            await repository.lock([graph])
+            head, row = await _opened(repository, graph, version)
+            if head.active_version != row.version:
+                await repository.activate(head, row.version)
+            return head
+
+    async def describe(
+        self, workspace: WorkspaceId, graph: GraphId, version: int, note: str
+    ) -> "tuple[GraphHead, GraphVersion]":
+        """Say something else of a version. Raises ``NotFound``."""
+        async with self._storage.repository(workspace) as repository:
+            head, row = await _opened(repository, graph, version)
+            row.note = note
+            return head, row
+
+    async def delete(self, workspace: WorkspaceId, graph: GraphId, *, force: bool = False) -> None:
+        """Hide a graph with all its versions; its runs stay readable, and saving it again brings it back.
+
+        Raises:
+            NotFound: there is none.
+            GraphInUse: other agents run it, and ``force`` does not say that they may break.
+        """
+        async with self._storage.repository(workspace) as repository:
+            await repository.lock([graph])
+            head = await _present(repository, graph)
+            users = [] if force else await repository.users_of(graph)
+            if users:
+                raise GraphInUse({each.id: each.name for each in users})
+            await repository.delete(head)
+        for key in [key for key in self._compiled if key[:2] == (workspace, graph)]:
+            del self._compiled[key]
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    async def opened(
+        self, workspace: WorkspaceId, graph: GraphId, version: int | None = None
+    ) -> "tuple[GraphHead, GraphVersion]":
+        """A graph and one of its versions. Raises ``NotFound``."""
+        async with self._storage.repository(workspace) as repository:
+            return await _opened(repository, graph, version)
+
     async def get(self, workspace: WorkspaceId, graph: GraphId, version: int | None = None) -> "GraphVersion":
-        """A version of a graph, the newest unless said otherwise. Raises ``NotFound``."""
-        async with self._storage.repository(workspace) as repository:
-            row = await (repository.newest(graph) if version is None else repository.version(graph, version))
-        if row is None:
-            which = graph if version is None else f"{graph}, version {version}"
-            raise NotFound(f"There is no graph {which}.", fix="Import the agent first, with its sub-agents.")
-        return row
+        """A version of a graph. Raises ``NotFound``."""
+        return (await self.opened(workspace, graph, version))[1]
 
-    async def listed(self, workspace: WorkspaceId, limit: int = 100) -> "list[GraphVersion]":
-        """The newest version of every graph."""
+    async def head(self, workspace: WorkspaceId, graph: GraphId) -> "GraphHead":
+        """A graph as a whole. Raises ``NotFound``."""
         async with self._storage.repository(workspace) as repository:
-            return await repository.listed(max(1, min(limit, 500)))
+            return await _present(repository, graph)
 
-    async def agent(self, workspace: WorkspaceId, graph: GraphId, version: int | None = None) -> AgentFile:
-        """A graph with all its sub-agents, as one document."""
-        row = await self.get(workspace, graph, version)
-        main = AgentFile.model_validate({**row.document, "version": row.version})
-        parts: dict[tuple[str, int | None], GraphPart] = {}
-        open_parts: list[GraphPart] = [main]
-        while open_parts:
-            for key in _children(open_parts.pop()):
-                if key not in parts and key[0] != main.id:
-                    child = await self.get(workspace, GraphId(key[0]), key[1])
-                    parts[key] = GraphPart.model_validate({**child.document, "version": child.version})
-                    open_parts.append(parts[key])
-        return main.model_copy(update={"sub_graphs": list(parts.values())})
+    async def page(self, workspace: WorkspaceId, query: GraphQuery) -> "tuple[list[GraphHead], int]":
+        """That part of the list of graphs, and how many there are in all."""
+        async with self._storage.repository(workspace) as repository:
+            return await repository.page(query)
+
+    async def names(self, workspace: WorkspaceId, graphs: Collection[str]) -> dict[str, str]:
+        """The names of these graphs by id, those of deleted ones too."""
+        async with self._storage.repository(workspace) as repository:
+            return await repository.names(graphs)
+
+    async def named(self, workspace: WorkspaceId, name: str) -> list[str]:
+        """The ids of the graphs with exactly that name."""
+        async with self._storage.repository(workspace) as repository:
+            return await repository.named(name)
+
+    async def versions(
+        self, workspace: WorkspaceId, graph: GraphId, page: Page
+    ) -> "tuple[GraphHead, list[GraphVersion], int]":
+        """A graph, a part of its versions (the newest first), and how many there are. Raises ``NotFound``."""
+        async with self._storage.repository(workspace) as repository:
+            head = await _present(repository, graph)
+            return head, *(await repository.versions(graph, page))
+
+    async def difference(
+        self, workspace: WorkspaceId, graph: GraphId, before: int | None, after: int | None
+    ) -> tuple[int, int, GraphDiff]:
+        """The difference of two versions without secrets, and their numbers. Raises ``NotFound``."""
+        first = await self.agent(workspace, graph, before, partial=True)
+        second = await self.agent(workspace, graph, after, partial=True)
+        return first.version, second.version, shown_diff(first, second, self._registry)
+
+    async def agent(
+        self, workspace: WorkspaceId, graph: GraphId, version: int | None = None, *, partial: bool = False
+    ) -> AgentFile:
+        """A graph with all its sub-agents, as one document.
+
+        Raises:
+            NotFound: there is no such graph, or, unless ``partial``, a sub-agent of it is not there.
+        """
+        async with self._storage.repository(workspace) as repository:
+            _, row = await _opened(repository, graph, version)
+            main = AgentFile.model_validate(_document(row))
+            below = await _below(repository, [main], {main.id}, partial=partial)
+        return main.model_copy(update={"sub_graphs": below})
+
+    async def completed(self, workspace: WorkspaceId, agent: AgentFile) -> AgentFile:
+        """The agent as saving would see it, and of the sub-agents that it does not hold those that are there."""
+        async with self._storage.repository(workspace) as repository:
+            whole = await self._with_earlier_secrets(repository, agent, await _secret_inputs(repository, agent))
+            below = await _below(repository, agent.graphs, set(agent.by_id()), partial=True)
+        notes = agent.notes
+        return whole.model_copy(update={"sub_graphs": [*whole.sub_graphs, *below]}).with_notes(notes)
 
     async def naming_credentials(self, workspace: WorkspaceId, id: str) -> list[tuple[str, str]]:
-        """(id, name) of the graphs whose newest version names the credentials of that id."""
+        """(id, name) of the graphs whose newest or active version names the credentials of that id."""
         async with self._storage.repository(workspace) as repository:
             return [(row.id, row.name) for row in await repository.naming_credentials(id)]
 
@@ -193,16 +349,15 @@ class Graphs:
         return input_schema(part, self._registry), output_schema(part, self._registry)
 
     async def compiled(self, workspace: WorkspaceId, graph: GraphId, version: int | None = None) -> Plan:
-        """The stored plan of a version, the newest unless said otherwise. Raises ``NotFound``."""
+        """The stored plan of a version. Raises ``NotFound``."""
         return (await self._compile(workspace, graph, version))[1]
 
     async def _compile(self, workspace: WorkspaceId, graph: GraphId, version: int | None) -> tuple[GraphPart, Plan]:
         if version is None:
-            version = (await self.get(workspace, graph)).version
+            version = (await self.head(workspace, graph)).active_version
         known = self._compiled.get((workspace, graph, version))
         if known is None:
-            row = await self.get(workspace, graph, version)
-            part = GraphPart.model_validate({**row.document, "version": row.version})
+            part = _part(await self.get(workspace, graph, version))
             plan = compile_plan(to_graph(part), self._facts)
             await self._store.save_plan(workspace, plan)
             if len(self._compiled) >= _KEPT:
@@ -215,6 +370,67 @@ class Graphs:
         if block is None:
             return BlockFacts()
         return BlockFacts(block.version, block.work.value, block.kind.value, block.static_output, block.loop_pins)
+
+
+async def _present(repository: "GraphRepository", graph: GraphId) -> "GraphHead":
+    head = await repository.head(graph)
+    if head is None:
+        raise NotFound(f"There is no graph {graph}.", fix="Import the agent first, with its sub-agents.")
+    return head
+
+
+async def _opened(
+    repository: "GraphRepository", graph: GraphId, version: int | None
+) -> "tuple[GraphHead, GraphVersion]":
+    head = await _present(repository, graph)
+    row = await repository.version(graph, head.active_version if version is None else version)
+    if row is None:
+        raise NotFound(
+            f"There is no graph {graph}, version {version}.", fix=f"Its newest version is {head.newest_version}."
+        )
+    return head, row
+
+
+async def _secret_inputs(repository: "GraphRepository", agent: AgentFile) -> dict[str, set[str]]:
+    """Which inputs of the agent's graphs are secret, and of those that it runs and that are not in its file."""
+    others = await _below(repository, agent.graphs, set(agent.by_id()), partial=True)
+    return secret_inputs_by_id([*agent.graphs, *others])
+
+
+async def _below(
+    repository: "GraphRepository", graphs: Iterable[GraphPart], present: set[str], *, partial: bool
+) -> list[GraphPart]:
+    """The stored sub-agents of these graphs, and theirs; not those that are ``present`` already, in any version.
+
+    Raises:
+        NotFound: one is not there; with ``partial`` it is left out.
+    """
+    found: dict[tuple[str, int], GraphPart] = {}
+    asked: set[tuple[str, int | None]] = set()
+    open_parts = list(graphs)
+    while open_parts:
+        for key in _children(open_parts.pop()):
+            if key in asked or key[0] in present:
+                continue
+            asked.add(key)
+            try:
+                _, row = await _opened(repository, GraphId(key[0]), key[1])
+            except NotFound:
+                if partial:
+                    continue
+                raise
+            if (row.id, row.version) not in found:
+                found[row.id, row.version] = _part(row)
+                open_parts.append(found[row.id, row.version])
+    return list(found.values())
+
+
+def _document(row: "GraphVersion") -> dict[str, Any]:
+    return {**row.document, "version": row.version}
+
+
+def _part(row: "GraphVersion") -> GraphPart:
+    return GraphPart.model_validate(_document(row))
 
 
 def _children(graph: GraphPart) -> list[tuple[str, int | None]]:
@@ -230,26 +446,33 @@ def _children(graph: GraphPart) -> list[tuple[str, int | None]]:
 
 def _children_first(agent: AgentFile) -> list[GraphPart]:
     """The graphs of the agent, each after those that it runs; the main one last."""
-    parts = {graph.id: graph for graph in agent.sub_graphs}
-    ordered: dict[str, GraphPart] = {}
+    known = agent.by_id()
+    ordered: dict[tuple[str, int], GraphPart] = {}
 
     def add(graph: GraphPart) -> None:
-        for child, _ in _children(graph):
-            if child in parts and child not in ordered and child != graph.id:
-                add(parts[child])
-        ordered.setdefault(graph.id, graph)
+        for child, version in _children(graph):
+            if child in known and child not in (graph.id, agent.id):
+                below = version_of(known[child], version)
+                if (below.id, below.version) not in ordered:
+                    add(below)
+        ordered.setdefault((graph.id, graph.version), graph)
 
     for graph in agent.sub_graphs:
         add(graph)
-    ordered.pop(agent.id, None)
+    ordered.pop((agent.id, agent.version), None)
     return [*ordered.values(), agent]
 
 
-def _with_versions(graph: GraphPart, versions: Mapping[str, int]) -> GraphPart:
-    """A copy whose sub-agent nodes name the versions under which the sub-agents were saved."""
+def _with_versions(graph: GraphPart, agent: AgentFile, saved: Versions) -> GraphPart:
+    """A copy whose sub-agent nodes name the versions under which the sub-agents were saved.
+
+    A node that names no version runs the active one, and goes on to.
+    """
     copy = graph.model_copy(deep=True)
+    known = agent.by_id()
     for node in copy.nodes:
-        child = node.input_default.get("graph_id")
-        if node.block_id in SUB_AGENT_BLOCKS and isinstance(child, str) and child in versions:
-            node.input_default["graph_version"] = versions[child]
+        child, version = node.input_default.get("graph_id"), node.input_default.get("graph_version")
+        if node.block_id in SUB_AGENT_BLOCKS and isinstance(child, str) and child in known and version is not None:
+            below = version_of(known[child], version)
+            node.input_default["graph_version"] = saved.get((below.id, below.version), version)
     return copy

@@ -15,25 +15,28 @@ MAX_PROBLEMS = 2_000
 """A file with more is not looked at further; it is refused."""
 
 
-def validate(agent: AgentFile, registry: Registry, *, for_run: bool) -> list[Problem]:
+def validate(agent: AgentFile, registry: Registry, *, for_run: bool, complete: bool = False) -> list[Problem]:
     """Everything wrong with ``agent`` on this install, errors first.
 
     Without ``for_run`` the question is whether it may be saved: what is only unfinished is then a warning.
+    ``complete`` says that the agent holds every sub-agent that there is, so that others are missing.
     """
-    problems = list(islice(_all_problems(agent, registry, for_run), MAX_PROBLEMS))
+    problems = list(islice(_all_problems(agent, registry, for_run, complete), MAX_PROBLEMS))
     if len(problems) == MAX_PROBLEMS:
         message = f"more than {MAX_PROBLEMS} problems were found, and the rest was not looked for"
         problems.append(Problem("error", "too_many_problems", message, "Mend those that are listed first.", agent.id))
     return sorted(problems, key=lambda problem: problem.severity != "error")
 
 
-def _all_problems(agent: AgentFile, registry: Registry, for_run: bool) -> Iterator[Problem]:
+def _all_problems(agent: AgentFile, registry: Registry, for_run: bool, complete: bool) -> Iterator[Problem]:
     yield from _check_agent(agent)
     schemas: dict[tuple[str, int, str], dict[str, Any]] = {}
     for graph in agent.graphs:
         view = GraphView(graph, registry, agent, for_run, schemas)
         for check in (*flow_checks.CHECKS, *node_checks.CHECKS, *pin_checks.CHECKS):
             yield from check(view)
+        if complete:
+            yield from _check_sub_agents(view)
 
 
 def has_errors(problems: list[Problem]) -> bool:
@@ -47,6 +50,16 @@ def _check_agent(agent: AgentFile) -> Iterator[Problem]:
             message = f"{count} graphs of the agent have the id {id} and the version {version}"
             yield Problem("error", "duplicate_graph", message, "Give each graph its own id.", id)
     yield from _check_recursion(agent)
+
+
+def _check_sub_agents(view: GraphView) -> Iterator[Problem]:
+    """The sub-agents that the graph's nodes name are there."""
+    for node in view.nodes.values():
+        child = node.input_default.get("graph_id")
+        if node.block_id in SUB_AGENT_BLOCKS and isinstance(child, str) and child not in view.graphs:
+            message = f"there is no agent {child}, which the node runs; it may have been deleted"
+            fix = "Choose another agent, or bring it back."
+            yield view.worse_when_run(node, "missing_agent", message, fix, "graph_id")
 
 
 def _check_recursion(agent: AgentFile) -> Iterator[Problem]:
