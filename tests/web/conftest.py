@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import isolated_settings
 from tests.main.installs import running_install
+from treadle.base.database import DatabaseUrls
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, UserId, WorkspaceId
 from treadle.features.accounts.access import Role
 from treadle.features.accounts.registration import Newcomer, register
@@ -44,6 +45,7 @@ class Client:
     http: httpx.AsyncClient
     site: Site
     app: Observed
+    urls: DatabaseUrls
 
     async def get(self, path: str, **options: Any) -> Any:
         """The JSON of a successful GET."""
@@ -77,13 +79,15 @@ async def client(install: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         site = site_of(platform, TOKEN, URL)
         app = make_app(site, EDGE)
         async with told_of_changes(platform, site), contextlib.AsyncExitStack() as stack:
-            yield await _client(stack, site, app, {"Authorization": f"Bearer {TOKEN}"})
+            yield await _client(stack, site, app, platform.urls, {"Authorization": f"Bearer {TOKEN}"})
 
 
-async def _client(stack: contextlib.AsyncExitStack, site: Site, app: Observed, headers: dict[str, str]) -> Client:
+async def _client(
+    stack: contextlib.AsyncExitStack, site: Site, app: Observed, urls: DatabaseUrls, headers: dict[str, str]
+) -> Client:
     transport = httpx.ASGITransport(app)
     http = httpx.AsyncClient(transport=transport, base_url=URL, headers=headers)
-    return Client(await stack.enter_async_context(http), site, app)
+    return Client(await stack.enter_async_context(http), site, app, urls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ async def someone(client: Client) -> AsyncIterator[MakeSomeone]:
             headers = {"Authorization": f"Bearer {signed_in.access_token}"}
             if role is not None:
                 headers["X-Workspace-Id"] = str(workspace)
-            return Someone(await _client(stack, client.site, client.app, headers), signed_in)
+            return Someone(await _client(stack, client.site, client.app, client.urls, headers), signed_in)
 
         yield make
 

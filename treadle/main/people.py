@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from treadle.base.clock import SystemClock
 from treadle.base.notifications import Notifications
+from treadle.features.accounts.api_keys import ApiKeys
 from treadle.features.accounts.service import CHANNEL, Accounts
 from treadle.features.accounts.sessions import Sessions
 from treadle.features.accounts.signing import SigningKeys
@@ -23,6 +24,7 @@ class People:
     accounts: Accounts
     sessions: Sessions
     workspaces: Workspaces
+    api_keys: ApiKeys
 
 
 def people_of(platform: Platform, start_token: str | None, url: str) -> People:
@@ -34,7 +36,7 @@ def people_of(platform: Platform, start_token: str | None, url: str) -> People:
     verifier = TokenVerifier([Issuer(issuer.name, OwnKeys(keys))], clock)
     accounts = Accounts(storage, verifier, issuer, clock, start_token)
     sessions = Sessions(storage, issuer, accounts, clock)
-    return People(accounts, sessions, Workspaces(storage, accounts, clock))
+    return People(accounts, sessions, Workspaces(storage, accounts, clock), ApiKeys(storage, accounts))
 
 
 @contextlib.asynccontextmanager

@@ -7,12 +7,12 @@ from uuid import UUID
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPBearer
+from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.routing import BaseRoute
 
 from treadle.base.errors import Forbidden, Unauthorised
 from treadle.base.ids import WorkspaceId
-from treadle.features.accounts.access import Identity, Permission, Principal
+from treadle.features.accounts.access import Identity, Permission, Principal, Scope
 from treadle.web.edge import Edge
 from treadle.web.site import TheSite
 
@@ -23,6 +23,8 @@ TOKEN_FIX = (
     "Send the header Authorization: Bearer TOKEN, with the token of your sign-in or the one `treadle up` prints."
 )
 
+KEY_HEADER = "X-API-Key"
+_key = APIKeyHeader(name=KEY_HEADER, auto_error=False, description="A key of the external API.")
 _bearer = HTTPBearer(auto_error=False, description="The token of a sign-in, or the one that `treadle up` prints.")
 TheWorkspaceHeader = Annotated[
     WorkspaceId | None, Header(alias="X-Workspace-Id", description="Your own workspace when it is not given.")
@@ -77,6 +79,29 @@ SignedIn = Annotated[Principal, Depends(May(Permission.SELF))]
 Administers = Annotated[Principal, Depends(May(Permission.ADMIN))]
 
 
+class Scoped(May):
+    """The same for a route of the external API: a key must have the scope as well."""
+
+    def __init__(self, scope: Scope, permission: Permission, *, starts_runs: bool = False) -> None:
+        super().__init__(permission, starts_runs=starts_runs)
+        self.scope = scope
+
+    async def __call__(
+        self,
+        request: Request,
+        site: TheSite,
+        _: Annotated[Any, Depends(_key)],
+        x_workspace_id: TheWorkspaceHeader = None,
+    ) -> Principal:
+        """Raises as ``May``, and ``Forbidden`` for a key without the scope."""
+        identity: Identity | None = request.scope.get(IDENTITY)
+        if identity is not None and not identity.allows(self.scope):
+            raise Forbidden(
+                f"This key may not be used for {self.scope}.", fix=f"Make a key that has the scope {self.scope}."
+            )
+        return await super().__call__(request, site, _, x_workspace_id)
+
+
 def declare_access(app: FastAPI, public: Iterable[str]) -> None:
     """Check that every route but the public ones (by path) asks for one permission, and tell it in the OpenAPI.
 
@@ -89,7 +114,10 @@ def declare_access(app: FastAPI, public: Iterable[str]) -> None:
         if len(found) != (route.path not in open_paths):
             raise RuntimeError(f"{route.path} asks for {sorted(found) or 'no permission'}: every route asks for one")
         if found:
-            route.openapi_extra = {**(route.openapi_extra or {}), "x-permission": str(found.pop())}
+            told = {"x-permission": str(found.pop())}
+            scopes = [str(each.scope) for each in _asked(route.dependant) if isinstance(each, Scoped)]
+            told |= {"x-scope": scopes[0]} if scopes else {}
+            route.openapi_extra = {**(route.openapi_extra or {}), **told}
 
 
 def _routes(routes: Iterable[BaseRoute]) -> Iterator[APIRoute]:

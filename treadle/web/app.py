@@ -12,9 +12,11 @@ from treadle.base.logging import request_id
 from treadle.web import docs, health, monitoring
 from treadle.web.access import declare_access
 from treadle.web.accounts import routes as accounts
+from treadle.web.api_keys import routes as api_keys
 from treadle.web.builder import routes as builder
 from treadle.web.edge import Edge
 from treadle.web.executions import routes as executions
+from treadle.web.external import routes as external
 from treadle.web.files import routes as files
 from treadle.web.guard import Guard
 from treadle.web.integrations import routes as integrations
@@ -35,7 +37,7 @@ def make_app(site: Site, edge: Edge) -> Observed:
     app = make_routes(site.version)
     app.state.site = site
     app.state.edge = edge
-    guard = Guard(app, site.accounts.identify, edge)
+    guard = Guard(app, site.accounts, edge)
     return Observed(guard, app.state.metrics, TrustedProxies(edge.proxies), edge.tracer)
 
 
@@ -59,7 +61,7 @@ def make_routes(version: str) -> FastAPI:
         },
     )
     app.state.metrics = HttpMetrics()
-    for each in (health, docs, monitoring, accounts, builder, executions, files, integrations):
+    for each in (health, docs, monitoring, accounts, api_keys, builder, executions, files, integrations, external):
         app.include_router(each.router)
     declare_access(app, PUBLIC)
     app.add_exception_handler(TreadleError, _expected)

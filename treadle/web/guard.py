@@ -2,13 +2,14 @@
 
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import MutableMapping
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from treadle.features.accounts.access import Identity
+from treadle.features.accounts.service import KEY_PREFIX
 from treadle.web.access import IDENTITY, NO_TOKEN, TOKEN_FIX
 from treadle.web.edge import VERDICTS, Edge, tightest, too_often
 from treadle.web.observing import client_address
@@ -38,20 +39,29 @@ _ANSWER_HEADERS = (
 )
 _ORIGIN = "treadle.allowed_origin"
 
-Identify = Callable[[str], Awaitable[Identity | None]]
-"""Whose token it is; None when it is nobody's."""
+EXTERNAL = "/external-api/"
+"""Below which programs use keys."""
+
+
+class People(Protocol):
+    """Knows whose a token or a key is; None when it is nobody's."""
+
+    async def identify(self, token: str) -> Identity | None: ...
+    async def identify_key(self, key: str) -> Identity | None: ...
+
+
 _log = logging.getLogger(__name__)
 
 
 class Guard:
     """ASGI middleware: the Host (DNS rebinding), the Origin, who sends it, how often, and what body it may have.
 
-    ``identify`` finds out whose token a request carries; the routes decide what that person may do.
+    ``people`` know whose token a request carries; the routes decide what that person may do.
     """
 
-    def __init__(self, app: ASGIApp, identify: Identify, edge: Edge) -> None:
+    def __init__(self, app: ASGIApp, people: People, edge: Edge) -> None:
         self.app = app
-        self._identify = identify
+        self._people = people
         self._edge = edge
         self._names = frozenset({"localhost", *(name.lower() for name in edge.names if name)})
 
@@ -80,7 +90,7 @@ class Guard:
         origin = self._foreign_origin(scope, headers)
         if origin:
             self._check_origin(scope, origin)
-        identity = scope[IDENTITY] = await self._sender(headers)
+        identity = scope[IDENTITY] = await self._sender(scope["path"], headers)
         await self._count(scope, identity)
         if scope["method"] in _SAFE:
             return receive
@@ -114,9 +124,15 @@ class Guard:
             fix = "Send it from the server's own pages, or set PUBLIC_URL or TREADLE_ALLOWED_ORIGINS."
             raise Refused(403, "wrong_origin", "Another web site may not send this.", fix)
 
-    async def _sender(self, headers: Headers) -> Identity | None:
+    async def _sender(self, path: str, headers: Headers) -> Identity | None:
+        """Keys open the external API and nothing else."""
         scheme, _, given = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        return await self._identify(given.strip()) if scheme.lower() == "bearer" else None
+        token = given.strip() if scheme.lower() == "bearer" else ""
+        if path.startswith(EXTERNAL):
+            key = headers.get(b"x-api-key", b"").decode("latin-1") or token
+            if key.startswith(KEY_PREFIX) or not token:
+                return await self._people.identify_key(key)
+        return await self._people.identify(token) if token else None
 
     async def _count(self, scope: Scope, identity: Identity | None) -> None:
         verdict = await self._edge.admit(scope, identity, client_address(scope))

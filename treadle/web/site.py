@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from treadle.engine.worker import Worker
+from treadle.features.accounts.api_keys import ApiKeys
 from treadle.features.accounts.service import Accounts
 from treadle.features.accounts.sessions import Sessions
 from treadle.features.accounts.workspaces import Workspaces
@@ -25,6 +26,7 @@ class Site:
     accounts: Accounts
     sessions: Sessions
     workspaces: Workspaces
+    api_keys: ApiKeys
     graphs: Graphs
     executions: Executions
     files: Files

@@ -40,6 +40,21 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
 }
 
 
+class Scope(StrEnum):
+    """What a key of the external API may be used for; beside that, the person's part in the workspace counts."""
+
+    IDENTITY = "IDENTITY"
+    EXECUTE_GRAPH = "EXECUTE_GRAPH"
+    READ_GRAPH = "READ_GRAPH"
+    EXECUTE_BLOCK = "EXECUTE_BLOCK"
+    READ_BLOCK = "READ_BLOCK"
+    READ_STORE = "READ_STORE"
+    USE_TOOLS = "USE_TOOLS"
+    MANAGE_INTEGRATIONS = "MANAGE_INTEGRATIONS"
+    READ_INTEGRATIONS = "READ_INTEGRATIONS"
+    DELETE_INTEGRATIONS = "DELETE_INTEGRATIONS"
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who sends a request, proved by a token. Which workspace it is about is not said by that."""
@@ -50,6 +65,14 @@ class Identity:
     """The sign-in that the token belongs to; None for the start-up token and for keys."""
     key: ApiKeyId | None = None
     """The key of the external API that was used instead of a sign-in."""
+    workspace: WorkspaceId | None = None
+    """The only workspace that the key is for."""
+    scopes: frozenset[Scope] = frozenset()
+    """What the key may be used for; a sign-in may be used for everything."""
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether what proved the identity may be used for this."""
+        return self.key is None or scope in self.scopes
 
 
 @dataclass(frozen=True, slots=True)

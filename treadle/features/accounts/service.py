@@ -6,8 +6,8 @@ from uuid import UUID, uuid5
 
 from treadle.base.clock import Clock
 from treadle.base.errors import NotFound
-from treadle.base.ids import LOCAL_WORKSPACE, OPERATOR, SessionId, UserId, WorkspaceId
-from treadle.features.accounts.access import Identity, Principal, Role
+from treadle.base.ids import LOCAL_WORKSPACE, OPERATOR, ApiKeyId, SessionId, UserId, WorkspaceId
+from treadle.features.accounts.access import Identity, Principal, Role, Scope
 from treadle.features.accounts.opaque import digest
 from treadle.features.accounts.recent import Recent
 from treadle.features.accounts.registration import found_or_registered
@@ -19,6 +19,8 @@ CHANNEL = "treadle_accounts"
 FRESH_SECONDS = 5.0
 """For how long an answer is good when nothing was heard of it."""
 
+KEY_PREFIX = "tk_"
+"""How every key of the external API begins, so that scanners of leaked secrets know it."""
 _MOST_TOKENS = 20_000
 OnSessionEnd = Callable[[SessionId], None]
 
@@ -40,6 +42,7 @@ class Accounts:
         self._start_token = start_token.encode() if start_token else None
         self._tokens: dict[bytes, Verified] = {}
         self._standings = Recent(self._ask_standing, FRESH_SECONDS, clock.monotonic)
+        self._keys = Recent(self._ask_key, FRESH_SECONDS, clock.monotonic)
         self._parts = Recent(self._ask_part, FRESH_SECONDS, clock.monotonic)
         self._on_session_end: list[OnSessionEnd] = []
 
@@ -62,6 +65,10 @@ class Accounts:
             return None
         return await self._standings.get(verified.proof)
 
+    async def identify_key(self, key: str) -> Identity | None:
+        """Whose key of the external API it is; None when it is nobody's, or no longer good."""
+        return await self._keys.get(digest(key)) if key.startswith(KEY_PREFIX) else None
+
     def good_until(self, token: str) -> float | None:
         """When a token that was identified runs out, in seconds since 1970; None for one that does not."""
         verified = self._tokens.get(digest(token))
@@ -73,7 +80,10 @@ class Accounts:
         Raises:
             NotFound: there is no such workspace, or the person is no member.
         """
-        found = await self._parts.get((identity.user, workspace))
+        if identity.workspace is not None:  # a key is for one workspace only
+            workspace = identity.workspace if workspace in (None, identity.workspace) else workspace
+        elsewhere = identity.workspace not in (None, workspace)
+        found = None if elsewhere else await self._parts.get((identity.user, workspace))
         if found is None:
             raise NotFound(f"There is no workspace {workspace}.", fix="List your workspaces to find its id.")
         return Principal(identity.user, found[0], found[1], identity.admin, identity.session, identity.key)
@@ -89,6 +99,16 @@ class Accounts:
         if found is None or str(found[0]) != proof.subject:
             return None
         return Identity(found[0], found[1], proof.session)
+
+    async def _ask_key(self, hash: bytes) -> Identity | None:
+        async with self._storage.keys() as keys:
+            row = await keys.good(hash)
+        if row is None:
+            return None
+        scopes = frozenset(Scope(each) for each in row.scopes)
+        return Identity(
+            UserId(row.user_id), key=ApiKeyId(row.id), workspace=WorkspaceId(row.workspace_id), scopes=scopes
+        )
 
     async def _ask_part(self, key: tuple[UserId, WorkspaceId | None]) -> tuple[WorkspaceId, Role] | None:
         user, workspace = key
@@ -121,6 +141,8 @@ class Accounts:
             self.user_changed()
         elif kind == "member":
             self.part_changed(UserId(id))
+        elif kind == "key":
+            self.key_revoked(ApiKeyId(id))
         else:
             self.parts_changed()
 
@@ -130,11 +152,17 @@ class Accounts:
         for callback in self._on_session_end:
             callback(session)
 
+    def key_revoked(self, key: ApiKeyId) -> None:
+        """A key is good no more."""
+        gone = {hash for hash, each in self._keys.items() if each is not None and each.key == key}
+        self._keys.forget(lambda hash: hash in gone)
+
     def user_changed(self) -> None:
         """A person is an administrator or is none any more, or was disabled or enabled."""
         # Sessions that began elsewhere do not end in our database. Who may go on comes back.
         foreign = {each.session for proof, each in self._standings.items() if each and proof.issuer != self._own.name}
         self._standings.forget_all()
+        self._keys.forget_all()
         for session in foreign:
             if session is not None:
                 self.session_ended(session)
@@ -143,6 +171,7 @@ class Accounts:
         """Changes may not have been heard: ask again for everything, and find what has ended meanwhile."""
         sessions = [each.session for _, each in self._standings.items() if each is not None and each.session]
         self._standings.forget_all()
+        self._keys.forget_all()
         self._parts.forget_all()
         self._own.keys.forget()
         async with self._storage.repository() as accounts:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from treadle.base.sessions import AccountsDatabase
 
 if TYPE_CHECKING:
+    from treadle.features.accounts.key_repository import KeyRepository
     from treadle.features.accounts.repository import AccountRepository
     from treadle.features.accounts.workspace_repository import WorkspaceRepository
 
@@ -32,3 +33,11 @@ class AccountStorage:
 
         async with self._database.transaction() as session:
             yield WorkspaceRepository(session)
+
+    @contextlib.asynccontextmanager
+    async def keys(self) -> "AsyncIterator[KeyRepository]":
+        """The same for keys of the external API."""
+        from treadle.features.accounts.key_repository import KeyRepository  # noqa: PLC0415
+
+        async with self._database.transaction() as session:
+            yield KeyRepository(session)

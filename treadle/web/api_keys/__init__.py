@@ -1,0 +1,1 @@
+"""``/api/v2/api-keys``: keys of the external API."""

@@ -1,0 +1,1 @@
+"""``/external-api/v1``: what programs do with a key."""
