@@ -21,7 +21,7 @@ from treadle.web.site import Site, TheSite
 LONGEST_WAIT = 300.0
 """Seconds that a request may wait for a run."""
 
-router = APIRouter(prefix="/api/v2/builder", tags=["builder"])
+router = APIRouter(tags=["builder"])
 for each in (block_routes, graph_routes):
     router.include_router(each.router)
 Checked: Responses = {
@@ -31,7 +31,7 @@ Checked: Responses = {
 
 
 @router.post(
-    "/graphs/{graph_id}/execute",
+    "/api/v2/builder/graphs/{graph_id}/execute",
     operation_id="execute_graph",
     response_model=RunReport,
     responses={**Checked, 202: {"model": Started, "description": "It runs; ask for it by its id."}},
