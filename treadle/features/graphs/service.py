@@ -324,7 +324,7 @@ class Graphs:
         by_index = {positions[node]: values for node, values in bound.items()}  # type: ignore[index]
         for index in secret_inputs(plan):
             if index in by_index:
-                by_index[index] = sealed(by_index[index], self._seals, workspace)
+                by_index[index] = {pin: self.sealed(workspace, value) for pin, value in by_index[index].items()}
         return plan, by_index
 
     def sealed(self, workspace: WorkspaceId, value: Any) -> Any:

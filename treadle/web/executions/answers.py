@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from treadle.engine.secrets import masked
 from treadle.engine.store import ExecutionRow, ListedExecution, OpenReview
 from treadle.engine.view import FiringView
 from treadle.features.executions.service import Executions
@@ -155,7 +156,7 @@ def firing_body(firing: FiringView) -> FiringBody:
 def event_body(number: int, record: Record) -> Event:
     """One record of the journal."""
     names = _FIELDS.get(record[0], ())
-    return Event(number=number, kind=record[0], fields=json_value(dict(zip(names, record[1:], strict=False))))
+    return Event(number=number, kind=record[0], fields=json_value(masked(dict(zip(names, record[1:], strict=False)))))
 
 
 def review_body(review: OpenReview) -> Review:
@@ -166,7 +167,7 @@ def review_body(review: OpenReview) -> Review:
         firing=review.firing,
         node=review.node_id,
         message=str(review.payload.get("message") or ""),
-        data=json_value(review.payload.get("data")),
+        data=json_value(masked(review.payload.get("data"))),
         editable=review.payload.get("editable") is not False,
         created_at=review.created_at,
     )
