@@ -9,6 +9,8 @@ import pytest
 from tests.main.conftest import Call
 from tests.main.installs import INPUT, OUTPUT, agent, written
 from treadle.base.crypto import FILE, FileKeys, KeyRing
+from treadle.base.database import DatabaseUrls, connect
+from treadle.main.key_rotation import SEALED_TABLES
 
 CANARY = "canary-of-rotation-71c3"
 KEEPING = agent(
@@ -78,3 +80,16 @@ def test_keys_of_the_setting_are_used_and_the_unused_ones_told(
     assert treadle("list").code == 0
     monkeypatch.setenv("TREADLE_ENCRYPTION_KEYS", ",".join((*held, new)))
     assert treadle("rotate-keys").code == 0
+
+
+async def test_every_table_of_secrets_can_be_rotated(database: DatabaseUrls) -> None:
+    owner, engine = await connect(database.owner), await connect(database.engine)
+    query = "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = $1"
+    found = {row["table_name"] for row in await owner.fetch(query, "ciphertext")}
+    assert found == {table.name for table in SEALED_TABLES}
+    for table in SEALED_TABLES:
+        columns = ", ".join((*table.ids, "ciphertext", "key_id"))
+        assert await engine.fetch(f"SELECT {columns} FROM {table.name} FOR UPDATE") == []
+        await engine.execute(f"UPDATE {table.name} SET ciphertext = '', key_id = '' WHERE key_id = 'none'")
+    await owner.close()
+    await engine.close()
