@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.figures import Measured
-from benchmarks.workloads import latency, life, throughput, waiting
+from benchmarks.workloads import latency, life, serving, throughput, waiting
 
 Workload = Callable[[Path, bool], Awaitable[list[Measured]]]
 """Given an empty data folder and whether to be quick."""
@@ -19,6 +19,8 @@ WORKLOADS: dict[str, Workload] = {
     "timers": waiting.timers,
     "latency": latency.latency,
     "runs": latency.runs_per_second,
+    "api-runs": serving.api_runs,
+    "api-list": serving.api_list,
     "stop": life.stop,
     "recovery": life.recovery,
     "start": life.start,

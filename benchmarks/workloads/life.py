@@ -1,29 +1,20 @@
 """Starting, stopping, dying and coming back."""
 
 import asyncio
-import contextlib
-import os
 import shutil
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sized
 from pathlib import Path
 
 from benchmarks import agents
 from benchmarks.figures import Measured
-from benchmarks.ports import free_port
 from benchmarks.processes import postgres_processes, pss, with_children
+from benchmarks.server import running_server
 from benchmarks.session import session, until
 from treadle.base.config import load_settings
 from treadle.base.database import running_database
 from treadle.base.ids import LOCAL_WORKSPACE
-
-START_SECONDS = 90.0
-_UP = "from treadle.main.cli import app; app()"
-"""What the command ``treadle`` does."""
 
 
 async def stop(home: Path, quick: bool) -> list[Measured]:
@@ -115,48 +106,8 @@ def _empty(home: Path) -> None:
 
 def _start_once(home: Path, idle_seconds: float) -> tuple[float, float]:
     """(seconds to the first answer, megabytes after some idle seconds); the server is stopped again."""
-    port = free_port()
     began = time.perf_counter()
-    with (home / "up.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _UP, "up"],
-            env=_environment(home, port),
-            cwd=home,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/health", process, home)
+    with running_server(home) as server:
         seconds = time.perf_counter() - began
         time.sleep(idle_seconds)
-        return seconds, pss([*with_children(process.pid), *postgres_processes(home)])
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(60)
-        process.kill()
-
-
-def _environment(home: Path, port: int) -> dict[str, str]:
-    return {**os.environ, "TREADLE_HOME": str(home), "TREADLE_PORT": str(port)}
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], home: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            tail = (home / "up.log").read_text(errors="replace")[-500:]
-            raise RuntimeError(f"treadle up ended with {process.returncode}: {tail}")
-        if _answers(url):
-            return
-        time.sleep(0.01)
-    raise RuntimeError(f"{url} did not answer within {START_SECONDS:.0f} seconds")
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
+        return seconds, pss([*with_children(server.pid), *postgres_processes(home)])

@@ -11,6 +11,7 @@ from tests.docs.test_snippets import ROOT, program
 from tests.e2e.platforms import run_file
 from treadle.base.config import Settings
 from treadle.base.ids import LOCAL_WORKSPACE
+from treadle.features.executions.listing import RunFilter
 from treadle.main.wiring import running_platform
 
 EXAMPLE = ROOT / "examples" / "sales-report.json"
@@ -43,4 +44,4 @@ async def run_once(settings: Settings) -> str:
 
 async def runs_of(settings: Settings) -> list[str]:
     async with running_platform(settings) as platform:
-        return [str(row.id) for row in await platform.executions.listed(LOCAL_WORKSPACE)]
+        return [str(row.id) for row in await platform.executions.lists.page(LOCAL_WORKSPACE, RunFilter(), limit=50)]

@@ -33,6 +33,7 @@ from tests.sdk.models.servers import Answer, Hang, ProviderServer, Say
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId
 from treadle.engine.view import FiringView
 from treadle.engine.worker import Worker
+from treadle.features.executions.reviews import Decision
 from treadle.kernel.states import Status
 from treadle.main.wiring import Platform
 
@@ -69,7 +70,7 @@ CALL = ("add", '{"a": 2, "b": 3}')
 
 
 async def views(platform: Platform, id: ExecutionId, name: str) -> list[FiringView]:
-    return [each for each in await platform.executions.firings(LOCAL_WORKSPACE, id) if each.node == name]
+    return [each for each in (await platform.executions.firings(LOCAL_WORKSPACE, id)).firings if each.node == name]
 
 
 def told(server: ProviderServer, turn: int) -> Any:
@@ -160,7 +161,9 @@ async def test_a_loop_uses_tools_and_sub_agents_and_the_model_reads_what_went_wr
     assert "there is no tool 'remove_everything'" in told(server, 5)["error"]
     [deciding] = await views(platform, row.id, "decide")
     assert deciding.status == "completed"
-    tools = {each.node: each for each in await platform.executions.firings(LOCAL_WORKSPACE, row.id) if each.caller}
+    tools = {
+        each.node: each for each in (await platform.executions.firings(LOCAL_WORKSPACE, row.id)).firings if each.caller
+    }
     assert {name: (each.caller, each.status) for name, each in tools.items()} == {
         "add": ((deciding.number, 0), "completed"),
         "shout": ((deciding.number, 1), "completed"),
@@ -245,10 +248,11 @@ async def test_a_tool_that_asks_for_review_holds_no_worker(world: World) -> None
     row = await finished(platform, id, resting=True)
     assert row.status is Status.REVIEW
     assert platform.worker.roots == {}
-    [review] = await platform.executions.reviews_of(LOCAL_WORKSPACE, id)
+    [review] = await platform.executions.reviews.of_run(LOCAL_WORKSPACE, id, only_waiting=True)
     assert (review.node_id, review.payload["data"]) == ("ask", "5?")
     server.will(Say("Approved."))
-    await platform.executions.decide(LOCAL_WORKSPACE, id, review.firing, approved=True, data="5!", message="Yes.")
+    decision = Decision(id, review.firing, approved=True, data="5!", message="Yes.")
+    await platform.executions.reviews.decide(LOCAL_WORKSPACE, decision)
     row = await finished(platform, id)
     assert (row.status, outputs_of(row)) == (Status.COMPLETED, {"answer": "Approved."})
     assert told(server, 2) == {"approved_data": "5!", "review_message": "Yes."}

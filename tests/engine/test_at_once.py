@@ -158,7 +158,7 @@ async def test_a_rerun_over_the_limit_is_queued_with_all_that_it_keeps(idle: Eng
     worker = await idle.start(capacity=capacity, at_once=AtOnce(of_agent=1))
     await submit(worker, ONE)
     idle.calls.log.clear()
-    prepared = prepare_rerun(plan, records, 2, earlier=row.id, now_ms=int(time.time() * 1000))
+    prepared = prepare_rerun(plan, records, [2], earlier=row.id, now_ms=int(time.time() * 1000))
     id = await worker.submit(LOCAL_WORKSPACE, plan, {}, rerun=(row.id, prepared.records))
     waiting = await worker.store.execution(LOCAL_WORKSPACE, id)
     assert (waiting.status, waiting.rerun_of, waiting.last_seq) == (Status.QUEUED, row.id, 3)

@@ -9,6 +9,7 @@ from tests.engine.harness import Engine, chain, plan_of, until
 from treadle.base.errors import NotFound
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, uuid7
 from treadle.engine.ports import Limits
+from treadle.engine.run import Asked
 from treadle.kernel.graph import NodePolicy, RetryPolicy
 from treadle.kernel.states import Status
 
@@ -237,13 +238,13 @@ async def test_left_over_values_are_warned_about(engine: Engine) -> None:
 async def test_the_same_key_gives_one_run(engine: Engine) -> None:
     plan = chain("effect", "effect")
     ids = await asyncio.gather(
-        *(engine.worker.submit(LOCAL_WORKSPACE, plan, {}, idempotency_key="once") for _ in range(20))
+        *(engine.worker.submit(LOCAL_WORKSPACE, plan, {}, asked=Asked("once", b"it")) for _ in range(20))
     )
     assert len(set(ids)) == 1
     assert (await engine.finished(ids[0])).status is Status.COMPLETED
     assert engine.calls.nodes() == ["n0", "n1"]
     assert await engine.value("SELECT count(*) FROM executions") == 1
-    assert await engine.worker.submit(LOCAL_WORKSPACE, plan, {}, idempotency_key="once") == ids[0]
+    assert await engine.worker.submit(LOCAL_WORKSPACE, plan, {}, asked=Asked("once", b"it")) == ids[0]
 
 
 async def test_queueing_the_same_execution_again_changes_nothing(engine: Engine) -> None:

@@ -171,7 +171,7 @@ async def rerun(
     prepared = prepare_rerun(
         plan,
         await with_contents(await engine.records(row), LOCAL_WORKSPACE, engine.services().blobs),
-        firing,
+        [firing],
         earlier=row.id,
         now_ms=int(time.time() * 1000),
         **options,
@@ -239,7 +239,7 @@ async def test_a_rerun_goes_on_after_a_crash(engine: Engine) -> None:
     row = await engine.run(plan)
     engine.calls.gate.clear()
     engine.calls.log.clear()
-    prepared = prepare_rerun(plan, await engine.records(row), 2, earlier=row.id, now_ms=int(time.time() * 1000))
+    prepared = prepare_rerun(plan, await engine.records(row), [2], earlier=row.id, now_ms=int(time.time() * 1000))
     id = await engine.worker.submit(LOCAL_WORKSPACE, plan, {}, rerun=(row.id, prepared.records))
     await until(lambda: engine.calls.running["b"])
     await engine.crash()

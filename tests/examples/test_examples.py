@@ -10,6 +10,7 @@ import pytest_asyncio
 from tests.e2e.platforms import fresh_platform, outputs_of, run_file
 from treadle.base.ids import LOCAL_WORKSPACE
 from treadle.engine.store import ExecutionRow
+from treadle.features.executions.reviews import Decision
 from treadle.kernel.states import Status
 from treadle.main.wiring import Platform
 
@@ -122,14 +123,14 @@ async def waiting_review(platform: Platform) -> tuple[ExecutionRow, int]:
     """The newsletter's run at the point where it waits for a person, and the firing that waits."""
     row = await run(platform, "newsletter-approval")
     assert row.status is Status.REVIEW
-    [review] = await platform.store.open_reviews(LOCAL_WORKSPACE, root=row.id)
+    [review] = await platform.executions.reviews.of_run(LOCAL_WORKSPACE, row.id, only_waiting=True)
     assert review.payload["data"] == DRAFT and review.payload["message"] == "Newsletter: may it go out?"
     return row, review.firing
 
 
 async def decided(platform: Platform, row: ExecutionRow, firing: int, **decision: Any) -> dict[str, Any]:
     """The outputs once a person has decided."""
-    await platform.executions.decide(LOCAL_WORKSPACE, row.id, firing, **decision)
+    await platform.executions.reviews.decide(LOCAL_WORKSPACE, Decision(row.id, firing, **decision))
     over = await platform.worker.finished(LOCAL_WORKSPACE, row.id)
     assert over.status is Status.COMPLETED and over.warnings == []
     return outputs_of(over)

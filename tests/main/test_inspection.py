@@ -136,7 +136,7 @@ def test_an_unexpected_failure_is_one_message_with_the_place_of_the_log(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug\x1b[31m")
 
-    monkeypatch.setattr("treadle.main.history.short_id", broken)
+    monkeypatch.setattr("treadle.features.executions.listing.RunLists.page", broken)
     called = treadle("list")
     assert called.code == 1
     assert "Traceback" not in called.err

@@ -22,6 +22,8 @@ from treadle.base.logging import configure_logging
 from treadle.base.roles import superuser_address
 from treadle.engine.secrets import MASK
 from treadle.features.credentials.vault import NewCredentials, Secret
+from treadle.features.executions.reviews import Decision
+from treadle.features.executions.service import Again
 from treadle.features.graphs.exporter import export_agent
 from treadle.features.graphs.listing import GraphQuery
 from treadle.features.graphs.secret_values import shown
@@ -142,7 +144,7 @@ async def everything(world: World, id: Any) -> str:
     family = await platform.executions.family(LOCAL_WORKSPACE, id)
     told: list[Any] = [row, await platform.executions.outputs(row)]
     for each in family:
-        told.append(await platform.executions.firings(LOCAL_WORKSPACE, each.id))
+        told.append((await platform.executions.firings(LOCAL_WORKSPACE, each.id)).firings)
         told.append(await platform.executions.events(LOCAL_WORKSPACE, each.id))
     values = platform.settings.home / "values"
     files = [path.read_bytes().decode("utf-8", "replace") for path in values.rglob("*") if path.is_file()]
@@ -239,7 +241,7 @@ async def test_secret_inputs_reach_the_blocks_and_no_record(world: World) -> Non
     await assert_hidden(world, row.id, TYPED, GIVEN)
     outputs = await world.platform.executions.outputs(row)
     assert outputs == [("got", {"echo": [{"echo": ["Bearer ***/***"]}]})]
-    views = await world.platform.executions.firings(LOCAL_WORKSPACE, row.id)
+    views = (await world.platform.executions.firings(LOCAL_WORKSPACE, row.id)).firings
     assert [each.outputs for each in views if each.node == "fill"] == [[("output", "Bearer ***/***")]]
 
 
@@ -272,7 +274,9 @@ async def test_secrets_typed_on_any_block_are_used_and_nowhere_in_the_open(world
     await assert_hidden(world, row.id, ON_PIN, TYPED)
     outputs = await world.platform.executions.outputs(row)
     assert outputs == [("got", "***!")]
-    views = {str(each.node): each for each in await world.platform.executions.firings(LOCAL_WORKSPACE, row.id)}
+    views = {
+        str(each.node): each for each in (await world.platform.executions.firings(LOCAL_WORKSPACE, row.id)).firings
+    }
     assert views["use"].inputs["key"] == MASK and views["use"].inputs["value"] == {"password": MASK, "plain": "seen"}
     assert views["web"].inputs["headers"] == {"Authorization": MASK}
 
@@ -300,10 +304,11 @@ async def test_secrets_that_a_rerun_is_given_are_in_no_record(world: World) -> N
     nodes = [node("use", "secretive", key=TYPED), OUT]
     platform = world.platform
     row = await run(world, agent(nodes, ["use.value > out.value"]))
-    [first] = [each for each in await platform.executions.firings(LOCAL_WORKSPACE, row.id) if each.node == "use"]
+    firings = (await platform.executions.firings(LOCAL_WORKSPACE, row.id)).firings
+    [first] = [each for each in firings if each.node == "use"]
     for edits, key in (({"key": ON_PIN, "value": 1}, ON_PIN), ({"key": MASK, "value": 2}, TYPED)):
         SEEN.clear()
-        id, _ = await platform.executions.rerun(LOCAL_WORKSPACE, row.id, first.number, edits=edits, now_ms=0)
+        id, _ = await platform.executions.rerun(LOCAL_WORKSPACE, row.id, Again((first.number,), edits=edits), now_ms=0)
         again = await asyncio.wait_for(platform.worker.finished(LOCAL_WORKSPACE, id), 60)
         assert (again.status, SEEN) == (Status.COMPLETED, [(edits["value"], key)])
         await assert_hidden(world, id, ON_PIN, TYPED)
@@ -360,8 +365,8 @@ async def test_secrets_are_not_in_what_a_person_is_asked_nor_in_a_models_turns(w
     assert row.status is Status.REVIEW
     await assert_hidden(world, row.id, GIVEN)
     platform = world.platform
-    [review] = await platform.executions.reviews_of(LOCAL_WORKSPACE, row.id)
-    await platform.executions.decide(LOCAL_WORKSPACE, row.id, review.firing, approved=True)
+    [review] = await platform.executions.reviews.of_run(LOCAL_WORKSPACE, row.id, only_waiting=True)
+    await platform.executions.reviews.decide(LOCAL_WORKSPACE, Decision(row.id, review.firing, approved=True))
     row = await asyncio.wait_for(platform.worker.finished(LOCAL_WORKSPACE, row.id), 60)
     assert (row.status, SEEN) == (Status.COMPLETED, [(GIVEN, "")])
     assert await platform.executions.outputs(row) == [("got", "It was ***.")]

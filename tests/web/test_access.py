@@ -12,7 +12,10 @@ from starlette.routing import BaseRoute
 from tests.web.conftest import TOKEN, Client
 from treadle.web.request_bodies import DEEPEST_JSON, is_too_deep
 
-PUBLIC = {"/health", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}"}
+PUBLIC = {"/health", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}"} | {
+    "/api/v2/share/{token}",
+    "/api/v2/share/{token}/values/{digest}",
+}
 """The routes that need no token. A new one does not belong here without a reason."""
 _ID = "01234567-89ab-7def-8123-456789abcdef"
 
@@ -154,7 +157,7 @@ async def test_an_inner_failure_tells_nothing(client: Client, monkeypatch: pytes
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret place /srv/treadle")
 
-    monkeypatch.setattr(type(client.site.executions), "listed", broken)
+    monkeypatch.setattr(type(client.site.executions.lists), "encoded_page", broken)
     answer = await client.http.get("/api/v2/executions")
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == "INTERNAL_ERROR"

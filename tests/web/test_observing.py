@@ -63,7 +63,7 @@ async def test_a_failure_of_the_server_is_found_in_the_log_by_its_trace_id(
     async def broken(*_: object, **__: object) -> None:
         raise RuntimeError("what only the log may say")
 
-    monkeypatch.setattr(type(client.site.executions), "listed", broken)
+    monkeypatch.setattr(type(client.site.executions.lists), "encoded_page", broken)
     caplog.handler.setFormatter(JsonFormatter())
     answer = await client.http.get("/api/v2/executions")
     trace = answer.json()["error"]["details"]["trace_id"]

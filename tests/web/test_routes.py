@@ -38,7 +38,7 @@ async def test_an_agent_is_saved_found_and_given_out(client: Client) -> None:
     again = await client.post("/api/v2/builder/graphs", GREETING, status=201)
     assert (again["id"], again["version"]) == (made["id"], made["version"])
     assert await client.get(f"/api/v2/builder/graphs/{made['id']}?version={made['version']}") == again
-    assert made["id"] in [each["id"] for each in (await client.get("/api/v2/builder/graphs"))["graphs"]]
+    assert made["id"] in [each["id"] for each in (await client.get("/api/v2/builder/graphs?page_size=100"))["graphs"]]
     exported = await client.get(f"/api/v2/builder/graphs/{made['id']}/export")
     assert [node["id"] for node in exported["nodes"]] == ["who", "text", "out"]
 
@@ -95,7 +95,7 @@ async def test_an_idempotency_key_starts_one_run(client: Client) -> None:
 
 async def test_bad_inputs_and_foreign_fields_start_nothing(client: Client) -> None:
     graph = (await client.post("/api/v2/builder/graphs", GREETING, status=201))["id"]
-    before = (await client.get("/api/v2/executions?limit=1"))["executions"]
+    before = (await client.get("/api/v2/executions?page_size=1"))["executions"]
     path = f"/api/v2/builder/graphs/{graph}/execute"
     assert (await client.post(path, {"input_data": {}}, status=422))["error"]["details"]["problems"][0][
         "place"
@@ -103,19 +103,19 @@ async def test_bad_inputs_and_foreign_fields_start_nothing(client: Client) -> No
     for field in ("user_id", "workspace_id", "id", "created_at", "credits"):
         body = {"input_data": {"who": "Ann"}, field: "x"}
         assert (await client.post(path, body, status=422))["error"]["code"] == "VALIDATION_ERROR"
-    assert (await client.get("/api/v2/executions?limit=1"))["executions"] == before
+    assert (await client.get("/api/v2/executions?page_size=1"))["executions"] == before
 
 
 async def test_the_list_of_runs_goes_on_where_it_stopped(client: Client) -> None:
     ids = [(await client.execute(GREETING, who=str(number)))["id"] for number in range(3)]
-    first = await client.get("/api/v2/executions?limit=2")
+    first = await client.get("/api/v2/executions?page_size=2")
     assert [each["id"] for each in first["executions"]] == [ids[2], ids[1]]
-    rest = await client.get(f"/api/v2/executions?limit=1&before={first['next_before']}")
+    rest = await client.get(f"/api/v2/executions?page_size=1&before={first['next_before']}")
     assert [each["id"] for each in rest["executions"]] == [ids[0]]
     for limit in (-5, 0, 10**6):
-        assert 1 <= len((await client.get(f"/api/v2/executions?limit={limit}"))["executions"]) <= 100
+        assert 1 <= len((await client.get(f"/api/v2/executions?page_size={limit}"))["executions"]) <= 100
     failed = await client.execute(FAILING, of=-1)
-    listed = await client.get("/api/v2/executions?limit=1")
+    listed = await client.get("/api/v2/executions?page_size=1")
     assert listed["executions"][0]["id"] == failed["id"]
 
 
@@ -144,7 +144,10 @@ async def test_a_review_is_listed_decided_once_and_gone(client: Client) -> None:
     await client.post(f"/api/v2/executions/{id}/reviews/2", decision, status=202)
     assert (await client.ended(id))["outputs"] == [{"name": "approved", "value": "better"}]
     assert id not in [each["root_id"] for each in (await client.get("/api/v2/reviews"))["reviews"]]
-    await client.post(f"/api/v2/executions/{id}/reviews/2", decision, status=409)
+    await client.post(f"/api/v2/executions/{id}/reviews/2", decision, status=202)
+    await client.post(f"/api/v2/executions/{id}/reviews/2", {"approved": False}, status=409)
+    (asked,) = (await client.get(f"/api/v2/executions/{id}/reviews"))["reviews"]
+    assert (asked["status"], asked["decided_at"] is not None) == ("APPROVED", True)
 
 
 async def test_large_values_are_shown_with_their_run_and_not_in_lists(client: Client) -> None:
@@ -157,9 +160,15 @@ async def test_large_values_are_shown_with_their_run_and_not_in_lists(client: Cl
     assert review == {**listed, "data": large}
     await client.post(f"/api/v2/executions/{id}/reviews/2", {"approved": True, "data": other}, status=202)
     run = await client.ended(id)
-    assert (run["inputs"], run["outputs"]) == ({"draft": {"value": large}}, [{"name": "approved", "value": other}])
+    shown = run["inputs"]["draft"]["value"]
+    assert shown == listed["data"]
+    assert await client.get(f"/api/v2/executions/{id}/values/{shown['sha256']}") == large
+    (output,) = run["outputs"]
+    assert (output["name"], output["value"]["size"]) == ("approved", len(other) + 9)
+    assert await client.get(f"/api/v2/executions/{id}/values/{output['value']['sha256']}") == other
     firings = (await client.get(f"/api/v2/executions/{id}/firings"))["firings"]
-    assert [each["waits"][0]["payload"]["data"] for each in firings if each["waits"]] == [large]
+    assert [each["waits"][0]["payload"]["data"] for each in firings if each["waits"]] == [shown]
+    assert large not in (await client.http.get(f"/api/v2/executions/{id}/events")).text
     assert large not in (await client.http.get("/api/v2/executions")).text
 
 
@@ -167,7 +176,7 @@ async def test_a_rerun_is_previewed_and_then_made(client: Client) -> None:
     id = (await client.execute(GREETING, who="Ann"))["id"]
     path = f"/api/v2/executions/{id}/rerun"
     preview = await client.post(path, {"firing": 2, "preview": True}, status=202)
-    assert preview == {"execution_id": None, "kept": 1, "repeats": []}
+    assert preview == {"execution_id": None, "kept": 1, "repeats": [], "credits": 0, "tokens": 0}
     made = await client.post(path, {"firing": 2, "edits": {"values_#_name": "Bob"}}, status=202)
     run = await client.ended(made["execution_id"])
     assert (run["rerun_of"], run["outputs"][0]["value"]) == (id, "Hello Bob!")

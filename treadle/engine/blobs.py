@@ -3,11 +3,14 @@
 import asyncio
 import os
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from treadle.base.errors import NotFound
 from treadle.base.ids import WorkspaceId, uuid7
 
+PIECE = 256 * 1024
+"""Bytes that are read at once."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -28,6 +31,17 @@ class LocalBlobs:
             return await asyncio.to_thread(path.read_bytes)
         except FileNotFoundError:
             raise NotFound(f"The large value {digest[:12]} is not stored here.") from None
+
+    async def read(self, workspace: WorkspaceId, digest: str) -> AsyncIterator[bytes]:
+        """The content, piece by piece. Raises ``NotFound`` with the first."""
+        path = self._path(workspace, digest)
+        try:
+            file = await asyncio.to_thread(path.open, "rb")
+        except FileNotFoundError:
+            raise NotFound(f"The large value {digest[:12]} is not stored here.") from None
+        with file:
+            while piece := await asyncio.to_thread(file.read, PIECE):
+                yield piece
 
     def _path(self, workspace: WorkspaceId, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):

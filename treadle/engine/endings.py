@@ -7,8 +7,10 @@ something else has made nothing of it for now; then the end is written alone.
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from treadle.engine.journal import Journal
 from treadle.engine.run import Run
@@ -22,6 +24,20 @@ TURNS = 8
 """Turns of the loop that a block has to make something of an end that it has read. None of them waits for anything."""
 REACTIONS = frozenset({"out", "note", "end", "retry", "wait", "tool"})
 """Records by which a firing shows that it has gone on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run stood when its worker let go of it, which is durable: over, or waiting for a person or an event."""
+
+    status: Status
+    outputs: Sequence[tuple[str, Any]]
+    """The first of them, large ones included."""
+    error: str | None
+    warnings: list[dict[str, Any]]
+    firings: int
+    seconds: float
+    """Since it was created."""
 
 
 class Endings:
@@ -78,6 +94,10 @@ class Endings:
         wake = None if wake_ms is None else datetime.fromtimestamp(wake_ms / 1000, UTC)
         row.update(id=run.id, root_id=root.id, wake_at=wake)
         root.batch().changed[run.id] = row
+        if run is root.main:
+            seconds = max(0, root.now_ms() - (run.id.int >> 80)) / 1000
+            shown = run.machine.outputs[:OUTPUTS_KEPT]
+            root.ended = Ended(status, shown, error, row["warnings"], row["firings"], seconds)
 
     def _write(self, run: Run) -> None:
         """The end of a run that is over, its summary, and its parent's record of it."""

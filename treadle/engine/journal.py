@@ -18,6 +18,7 @@ from treadle.engine import snapshots
 from treadle.engine.ports import AtOnce
 from treadle.engine.summary import storable
 from treadle.kernel.records import Record, encode_records
+from treadle.kernel.states import FINAL
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -31,7 +32,8 @@ OnCommitted = Callable[["Rows", set["UUID"]], None]
 HIGH_WATER = 20_000
 """Records of one root that may wait for the disk before its pure firings pause."""
 
-_WRITE = "SELECT journal_write_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+_WRITE = "SELECT journal_write_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
+_OVER = frozenset(each.value for each in FINAL)
 GIVE_UP = "SELECT executions_give_up_v1($1, $2, $3, $4)"
 DATABASE_GONE = (
     OSError,
@@ -329,13 +331,24 @@ def _rows(batches: dict[Owner, Batch]) -> tuple[Rows, dict[Owner, str]]:
         rows.owners.append(owner.id)
         rows.owner_epochs.append(owner.epoch)
         rows.owner_workspaces.append(owner.workspace)
-        for row in batch.created:
-            (rows.created if row["parent_id"] is None else rows.children).append(row)
-        rows.changed.extend(batch.changed.values())
+        _add_summaries(rows, batch)
         rows.folded.extend(batch.folded)
         rows.reviews.extend(batch.reviews)
         rows.charges.extend(batch.charges)
     return rows, broken
+
+
+def _add_summaries(rows: Rows, batch: Batch) -> None:
+    changed = dict(batch.changed)
+    for row in batch.created:
+        if row["parent_id"] is not None:
+            rows.children.append(row)
+        elif (end := changed.get(row["id"])) is not None and end["status"] in _OVER:
+            rows.created.append({**row, **end})  # it begins and ends within this write
+            del changed[row["id"]]
+        else:
+            rows.created.append(row)
+    rows.changed.extend(changed.values())
 
 
 def _add_records(rows: Rows, owner: Owner, run: Recorded) -> None:

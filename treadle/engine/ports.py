@@ -1,6 +1,6 @@
 """What the engine needs from the rest of the platform. ``treadle.main`` wires implementations to these ports."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -54,6 +54,10 @@ class Blobs(Protocol):
 
     async def get(self, workspace: WorkspaceId, digest: str) -> bytes:
         """The content. Raises ``NotFound``."""
+        ...
+
+    def read(self, workspace: WorkspaceId, digest: str) -> AsyncIterator[bytes]:
+        """The content, piece by piece. Raises ``NotFound`` with the first."""
         ...
 
 

@@ -159,6 +159,12 @@ async def _drop_stragglers(connection: asyncpg.Connection, limit: UUID) -> None:
             limit,
         )
         await _forget_executions(connection, UUID(int=0), limit, without_journal=True)
+        # What runs cost that people have deleted.
+        await connection.execute(
+            "DELETE FROM charges c WHERE c.execution_id < $1"
+            " AND NOT EXISTS (SELECT 1 FROM executions e WHERE e.id = c.execution_id)",
+            limit,
+        )
 
 
 async def _forget_executions(

@@ -15,7 +15,7 @@ from treadle.base.ids import ExecutionId, WorkspaceId
 from treadle.engine import snapshots
 from treadle.engine.attempt import Outcome, run_attempt, run_inline
 from treadle.engine.doors import make_context
-from treadle.engine.endings import REACTIONS, Endings
+from treadle.engine.endings import REACTIONS, Ended, Endings
 from treadle.engine.journal import HIGH_WATER, Batch, Journal
 from treadle.engine.large import LargeValues
 from treadle.engine.ports import Services
@@ -73,6 +73,8 @@ class Root:
         """Inbox rows that are folded in, durable or about to be."""
         self.over = False
         self.on_lost: Callable[[], object] = lambda: None
+        self.ended: Ended | None = None
+        """Set when the worker lets go of it; None when it was lost."""
         self.large = LargeValues(workspace, services.blobs)
         self.endings = Endings(self, journal)
         self._journal = journal
@@ -272,7 +274,7 @@ class Root:
         if refusal:
             self._conclude(run, firing, spec, Outcome(error=refusal), 0)
             return
-        inputs = run.machine.inputs_of(firing)
+        inputs = self._inputs_of(run, firing, spec)
         held = 0
         if spec.block is not None and spec.node.work == Work.EFFECT:
             try:
@@ -284,6 +286,12 @@ class Root:
             self.batch().callbacks.append(partial(self._enter, run, firing, spec, inputs, held))
         else:
             self._enter(run, firing, spec, inputs, held)
+
+    def _inputs_of(self, run: Run, firing: Firing, spec: NodeSpec) -> dict[str, Any]:
+        """What the firing's block is given, with the credentials that were chosen for this run."""
+        inputs = run.machine.inputs_of(firing)
+        chosen = run.settings.get("credentials")
+        return {**inputs, **chosen.get(run.plan.graph_id, {}).get(spec.node.id, {})} if chosen else inputs
 
     def _restart_refusal(self, firing: Firing, spec: NodeSpec) -> str:
         """Why a firing whose start was durable and whose end was not may not run again after a crash."""
@@ -359,7 +367,13 @@ class Root:
         usage = context.usage
         extra: dict[str, Any] = {}
         if usage.calls or usage.input_tokens or usage.output_tokens or usage.cost_usd:
-            extra = {"tokens": usage.input_tokens + usage.output_tokens, "calls": usage.calls, "usd": usage.cost_usd}
+            extra = {
+                "tokens": usage.input_tokens + usage.output_tokens,
+                "sent_tokens": usage.input_tokens,
+                "received_tokens": usage.output_tokens,
+                "calls": usage.calls,
+                "usd": usage.cost_usd,
+            }
         if outcome.settlement.amount:
             extra["cost"] = outcome.settlement.amount
             self.cost += outcome.settlement.amount
@@ -551,6 +565,7 @@ class Root:
 
     def lost(self) -> None:
         """The lease is gone: whatever runs here counts for nothing."""
+        self.ended = None
         self.abandon()
         self._journal.forget(self)
         self.on_lost()
@@ -562,6 +577,7 @@ class Root:
         for run in self.runs.values():
             run.cancel()
             run.machine.ready.clear()
+            run.inline_context = None  # it refers to this root: without it a run is freed as soon as it is forgotten
 
     def attempts(self) -> "list[asyncio.Task[None]]":
         """The attempts that run."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from treadle.base.ids import ExecutionId
@@ -17,6 +18,15 @@ from treadle.sdk.context import Context
 
 PLANS_KEPT = 1_000
 SNAPSHOTS_FROM = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller asks for under a key, so that asking again starts nothing."""
+
+    key: str
+    digest: bytes
+    """Of all that was asked for, but for the values of secrets."""
 
 
 class NodeSpec:
@@ -53,11 +63,11 @@ class Run:
     """An execution in memory. The root that it belongs to drives it."""
 
     __slots__ = (
+        "asked",
         "children",
         "closed",
         "depth",
         "id",
-        "idempotency_key",
         "inline_context",
         "inputs",
         "listener",
@@ -100,7 +110,7 @@ class Run:
         """(run, firing, slot) that started this sub-agent."""
         self.depth: int = parent[0].depth + 1 if parent else 0
         self.settings = settings or {}
-        self.idempotency_key: str | None = None
+        self.asked: Asked | None = None
         self.rerun_of: ExecutionId | None = None
         self.inputs: Mapping[int, Mapping[str, Any]] = {}
         """What a run that was queued is given when it begins, by node."""

@@ -1,20 +1,21 @@
 """The engine's queries: executions are queued, read and told things here; the journal writes the rest."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 import msgspec
 
-from treadle.base.errors import Conflict, NotFound
-from treadle.base.ids import ExecutionId, GraphId, NodeId, WorkspaceId
+from treadle.base.errors import BadInput, Conflict, NotFound
+from treadle.base.ids import ExecutionId, GraphId, WorkspaceId
 from treadle.engine.bell import QUEUE
 from treadle.engine.journal import ROWS_OF
 from treadle.engine.large import first_records, kept_apart
 from treadle.engine.ports import Bell, Blobs
+from treadle.engine.run import Asked
 from treadle.engine.summary import plain_json
 from treadle.kernel.plan import Plan, decode_plan
 from treadle.kernel.records import (
@@ -30,8 +31,8 @@ from treadle.kernel.states import Status
 
 
 @dataclass(frozen=True, slots=True)
-class ListedExecution:
-    """How an execution stands: its summary without its values, which may be many."""
+class ExecutionRow:
+    """An execution's summary. Large values in it are references."""
 
     id: ExecutionId
     root_id: ExecutionId
@@ -54,12 +55,6 @@ class ListedExecution:
     started_at: datetime | None
     ended_at: datetime | None
     wake_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionRow(ListedExecution):
-    """An execution's summary. Large values in it are references."""
-
     settings: dict[str, Any]
     inputs: dict[str, dict[str, Any]]
     outputs: list[tuple[str, Any]]
@@ -68,37 +63,22 @@ class ExecutionRow(ListedExecution):
     nodes: dict[str, list[int]]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenReview:
-    """A firing that waits until a person approves, changes or rejects its data. Large values in it are references."""
-
-    execution_id: ExecutionId
-    """The run or sub-agent in which it waits; the decision is addressed to it."""
-    root_id: ExecutionId
-    firing: int
-    node_id: NodeId
-    payload: dict[str, Any]
-    """``data``, ``message``, ``editable``."""
-    created_at: datetime
-
-
 _QUEUE = (
     "INSERT INTO executions (id, root_id, workspace_id, graph_id, graph_version, plan_digest, status, format,"
-    " settings, inputs, idempotency_key, rerun_of, last_seq)"
-    " VALUES ($1, $1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING id"
+    " settings, inputs, idempotency_key, rerun_of, last_seq, request_digest)"
+    " VALUES ($1, $1, $2, $3, $4, $5, 'QUEUED', $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING RETURNING id"
 )
 _QUEUE_RERUN = (
     f"WITH queued AS ({_QUEUE}), first AS ("
     " INSERT INTO journal (root_id, execution_id, seq, count, epoch, workspace_id, body)"
     " SELECT q.id, q.id, r.seq, r.count, 0, $2, r.body"
-    " FROM queued q CROSS JOIN unnest($12::bigint[], $13::integer[], $14::bytea[]) AS r(seq, count, body)"
+    " FROM queued q CROSS JOIN unnest($13::bigint[], $14::integer[], $15::bytea[]) AS r(seq, count, body)"
     ") SELECT id FROM queued"
 )
-_LISTED = tuple(each.name for each in fields(ListedExecution))
 _ALL = tuple(each.name for each in fields(ExecutionRow))
 _JSON = ("settings", "inputs", "outputs", "warnings", "failures", "nodes")
-_COLUMNS = ", ".join(_ALL)
-_LISTED_COLUMNS = ", ".join(_LISTED)
+EXECUTION_COLUMNS = ", ".join(_ALL)
+"""What ``execution_row`` wants of the executions table."""
 
 
 def execution_row(record: asyncpg.Record) -> ExecutionRow:
@@ -112,18 +92,41 @@ def execution_row(record: asyncpg.Record) -> ExecutionRow:
     return ExecutionRow(**values)
 
 
-def _listed(record: asyncpg.Record) -> ListedExecution:
-    values = {name: record[name] for name in _LISTED}
-    return ListedExecution(**{**values, "status": Status(values["status"])})
+def journal_records(rows: Iterable[asyncpg.Record], after: int) -> list[tuple[int, Record]]:
+    """(sequence number, record) of rows of the journal (``seq``, ``body``), those that follow number ``after``."""
+    return [
+        (row["seq"] + offset, record)
+        for row in rows
+        for offset, record in enumerate(decode_records(row["body"]))
+        if row["seq"] + offset > after
+    ]
 
 
-def _open_review(record: asyncpg.Record) -> OpenReview:
-    values = {name: record[name] for name in OpenReview.__slots__}
-    return OpenReview(**{**values, "payload": unmarked(msgspec.json.decode(values["payload"]))})
+class AskedDifferently(BadInput):
+    """Another request was made with the same idempotency key."""
+
+    code: ClassVar[str] = "idempotency_key_reused"
+
+
+@dataclass(frozen=True, slots=True)
+class AskedBefore:
+    """The execution that was started with a key."""
+
+    id: ExecutionId
+    digest: bytes | None
+
+    def checked(self, asked: Asked) -> ExecutionId:
+        """Its id. Raises ``AskedDifferently`` when something else was asked for."""
+        if self.digest is not None and self.digest != asked.digest:
+            raise AskedDifferently(
+                "The idempotency key was used for another request.",
+                fix="Make a new key for each thing that you want done; use it again only to ask for the same.",
+            )
+        return self.id
 
 
 class Store:
-    """Queries on executions. Every one of them that serves people takes the workspace."""
+    """What the engine itself asks about executions, and how they are queued and told things."""
 
     def __init__(self, pool: asyncpg.Pool, bell: Bell, blobs: Blobs) -> None:
         self._pool = pool
@@ -161,12 +164,13 @@ class Store:
         inputs: Mapping[int, Mapping[str, Any]],
         *,
         settings: Mapping[str, Any] | None = None,
-        idempotency_key: str | None = None,
+        asked: Asked | None = None,
         rerun: tuple[ExecutionId, Sequence[Record]] | None = None,
     ) -> ExecutionId:
         """Queue an execution; once this returns it will end. The id of the earlier one if the key was used before.
 
         Queueing the same id again changes nothing. ``rerun``: the earlier execution, and the first records.
+        Raises ``AskedDifferently``.
         """
         await self.save_plan(workspace, plan)
         recorded = await kept_apart(list(inputs.values()), workspace, self._blobs)
@@ -180,61 +184,41 @@ class Store:
             FORMAT,
             _text(dict(settings or {})),
             _text(plain_json(dict(zip(map(str, inputs), recorded, strict=True)))),
-            idempotency_key,
+            asked.key if asked else None,
             rerun[0] if rerun else None,
             len(records),
+            asked.digest if asked else None,
         )
         if records:
             found = await self._pool.fetchval(_QUEUE_RERUN, *values, *_journal_rows(records))
         else:
             found = await self._pool.fetchval(_QUEUE, *values)
-        if found is None and idempotency_key is not None:
-            return await self.by_key(workspace, idempotency_key)
+        if found is None and asked is not None and (before := await self.asked_before(workspace, asked.key)):
+            return before.checked(asked)
         self._bell.ring(QUEUE)
         return id
 
-    async def by_key(self, workspace: WorkspaceId, idempotency_key: str) -> ExecutionId:
+    async def asked_before(self, workspace: WorkspaceId, key: str) -> AskedBefore | None:
         """The execution that was started with this key."""
-        found = await self._pool.fetchval(
-            "SELECT id FROM executions WHERE workspace_id = $1 AND idempotency_key = $2", workspace, idempotency_key
+        found = await self._pool.fetchrow(
+            "SELECT id, request_digest FROM executions WHERE workspace_id = $1 AND idempotency_key = $2", workspace, key
         )
-        if found is None:
-            raise NotFound(f"No execution was started with the key {idempotency_key!r}.")
-        return ExecutionId(found)
+        return None if found is None else AskedBefore(ExecutionId(found["id"]), found["request_digest"])
 
     async def execution(self, workspace: WorkspaceId, id: ExecutionId) -> ExecutionRow:
         """One execution's summary. Raises ``NotFound``."""
         row = await self._pool.fetchrow(
-            f"SELECT {_COLUMNS} FROM executions WHERE id = $1 AND workspace_id = $2", id, workspace
+            f"SELECT {EXECUTION_COLUMNS} FROM executions WHERE id = $1 AND workspace_id = $2", id, workspace
         )
         if row is None:
             raise NotFound(f"There is no execution {id}.", fix="List the executions to find its id.")
         return execution_row(row)
 
-    async def executions(
-        self,
-        workspace: WorkspaceId,
-        *,
-        limit: int = 50,
-        before: ExecutionId | None = None,
-        status: Status | None = None,
-    ) -> list[ListedExecution]:
-        """Root executions, newest first; ``before`` continues a list."""
-        rows = await self._pool.fetch(
-            f"SELECT {_LISTED_COLUMNS} FROM executions WHERE workspace_id = $1 AND parent_id IS NULL"
-            " AND ($2::uuid IS NULL OR id < $2) AND ($4::text IS NULL OR status::text = $4) ORDER BY id DESC LIMIT $3",
-            workspace,
-            before,
-            max(1, min(limit, 200)),
-            status,
-        )
-        return [_listed(row) for row in rows]
-
     async def tree(self, roots: Sequence[ExecutionId]) -> list[ExecutionRow]:
         """These roots and all their descendants, parents first."""
         rows = await self._pool.fetch(
-            f"SELECT {_COLUMNS} FROM executions WHERE id = ANY ($1) OR (root_id = ANY ($1) AND parent_id IS NOT NULL)"
-            " ORDER BY id",
+            f"SELECT {EXECUTION_COLUMNS} FROM executions"
+            " WHERE id = ANY ($1) OR (root_id = ANY ($1) AND parent_id IS NOT NULL) ORDER BY id",
             list(roots),
         )
         below: dict[ExecutionId | None, list[ExecutionRow]] = defaultdict(list)
@@ -244,21 +228,6 @@ class Store:
         for each in ordered:
             ordered.extend(below[each.id])
         return ordered
-
-    async def open_reviews(
-        self, workspace: WorkspaceId, *, root: ExecutionId | None = None, limit: int = 200
-    ) -> list[OpenReview]:
-        """What waits for a person, oldest first: in one run with its sub-agents, or in all runs that are not over."""
-        rows = await self._pool.fetch(
-            "SELECT r.execution_id, r.root_id, r.firing, r.node_id, r.payload::text, r.created_at FROM reviews r"
-            " JOIN executions e ON e.id = r.root_id WHERE r.workspace_id = $1 AND r.status = 'WAITING'"
-            " AND ($2::uuid IS NULL OR r.root_id = $2) AND e.status NOT IN ('COMPLETED', 'FAILED', 'TERMINATED')"
-            " ORDER BY r.created_at, r.firing LIMIT $3",
-            workspace,
-            root,
-            max(1, min(limit, 200)),
-        )
-        return [_open_review(row) for row in rows]
 
     async def records(
         self, root: ExecutionId, id: ExecutionId, *, after: int = 0, limit: int | None = None
@@ -272,12 +241,7 @@ class Store:
             after + 1,
             limit,
         )
-        return [
-            (row["seq"] + offset, record)
-            for row in rows
-            for offset, record in enumerate(decode_records(row["body"]))
-            if row["seq"] + offset > after
-        ]
+        return journal_records(rows, after)
 
     async def has_worker(self) -> bool:
         """Whether some process runs what is queued."""

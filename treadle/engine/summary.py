@@ -15,6 +15,7 @@ from treadle.kernel.states import Status
 OUTPUTS_KEPT = 1_000
 SHOWN = 20
 _TEXT_KEPT = 2_000
+_USAGE = ("tokens", "sent_tokens", "received_tokens", "calls")
 
 
 class Summary:
@@ -24,7 +25,9 @@ class Summary:
 
     def __init__(self, nodes: int) -> None:
         self.nodes: list[list[int]] = [[0, 0, 0, 0] for _ in range(nodes)]
-        """For each node: firings that ended, of those failed, microseconds, credits."""
+        """For each node: firings that ended, of those failed, microseconds, credits. Of one that has used models or
+        paid services besides: tokens, those sent, those received, calls, millionths of a US dollar.
+        """
         self.cost = 0
         self.tokens = 0
 
@@ -40,6 +43,14 @@ class Summary:
             counts[3] += cost
             self.cost += cost
             self.tokens += int(extra.get("tokens", 0))
+            _add_usage(counts, extra)
+
+
+def _add_usage(counts: list[int], extra: dict[str, Any]) -> None:
+    counts.extend([0] * (9 - len(counts)))
+    for place, name in enumerate(_USAGE, 4):
+        counts[place] += int(extra.get(name, 0))
+    counts[8] += round(float(extra.get("usd", 0)) * 1e6)
 
 
 def fold_summary(summary: Summary, machine: Machine, record: Record) -> None:

@@ -6,18 +6,21 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from treadle.base.database import connect, create_pool
 from treadle.base.ids import ExecutionId, GraphId, WorkerId, WorkspaceId, uuid7
 from treadle.engine import inbox
 from treadle.engine.bell import QUEUE, PostgresBell, listen
+from treadle.engine.endings import Ended
 from treadle.engine.journal import DATABASE_GONE, Journal, OnCommitted
 from treadle.engine.ports import AtOnce, Services
 from treadle.engine.recovery import Recovery, go_on
 from treadle.engine.root import Root
-from treadle.engine.run import Run
+from treadle.engine.run import Asked, Run
 from treadle.engine.store import ExecutionRow, Store, execution_row
 from treadle.kernel.plan import Plan
 from treadle.kernel.records import FORMAT, Record
@@ -40,6 +43,15 @@ was made when the tables were empty must be good when they are full."""
 _CLAIM = "SELECT * FROM executions_claim_v2($1, $2, $3, $4, $5, $6::smallint)"
 _HELD_BACK = "SELECT EXISTS (SELECT FROM executions WHERE status = 'QUEUED' AND parent_id IS NULL)"
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A run that this process has begun."""
+
+    id: ExecutionId
+    gone: "asyncio.Future[Root]"
+    """Done when the worker does not hold it any more."""
 
 
 class Worker:
@@ -74,7 +86,7 @@ class Worker:
         self._full = False
         self._held_back = False
         """Something is queued that no worker may take now."""
-        self._waiters: dict[ExecutionId, list[asyncio.Future[None]]] = {}
+        self._waiters: dict[ExecutionId, list[asyncio.Future[Root]]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._helpers: set[asyncio.Task[Any]] = set()
         self._wake_timer: asyncio.TimerHandle | None = None
@@ -175,32 +187,73 @@ class Worker:
         inputs: Mapping[int, Mapping[str, Any]],
         *,
         settings: Mapping[str, Any] | None = None,
-        idempotency_key: str | None = None,
+        asked: Asked | None = None,
         rerun: tuple[ExecutionId, Sequence[Record]] | None = None,
     ) -> ExecutionId:
         """Create an execution and claim it in one commit, or queue it; it is durable when this returns.
 
         ``rerun`` names the earlier execution and gives the first records. Returns the id of the earlier execution if
-        the idempotency key was used before.
+        what was asked for had been asked for before, with the same key.
+
+        Raises:
+            AskedDifferently: something else was asked for with that key.
         """
+        begun = await self._begin(workspace, plan, inputs, settings, asked, rerun)
+        return begun if isinstance(begun, UUID) else begun.id
+
+    async def run(
+        self,
+        workspace: WorkspaceId,
+        plan: Plan,
+        inputs: Mapping[int, Mapping[str, Any]],
+        *,
+        seconds: float,
+        settings: Mapping[str, Any] | None = None,
+        asked: Asked | None = None,
+    ) -> tuple[ExecutionId, Ended | None]:
+        """Create an execution as ``submit`` does, and wait for its end, but no longer than that.
+
+        What it ended with is None when it goes on, or when it does not run in this process: then only the database
+        knows. An execution that waits for a person or an event counts as ended.
+        """
+        begun = await self._begin(workspace, plan, inputs, settings, asked, None)
+        if isinstance(begun, UUID):
+            return begun, None
+        if not begun.gone.done():
+            await asyncio.wait((begun.gone,), timeout=seconds)
+        return begun.id, begun.gone.result().ended if begun.gone.done() else None
+
+    async def _begin(
+        self,
+        workspace: WorkspaceId,
+        plan: Plan,
+        inputs: Mapping[int, Mapping[str, Any]],
+        settings: Mapping[str, Any] | None,
+        asked: Asked | None,
+        rerun: tuple[ExecutionId, Sequence[Record]] | None,
+    ) -> "_Begun | ExecutionId":
+        """The run that begins here, its first records durable; the id of one that is queued, or was there before."""
         await self.store.save_plan(workspace, plan)
         id = ExecutionId(uuid7())
         enqueue = partial(
             self.store.enqueue,
             *(id, workspace, plan, inputs),
             settings=settings,
-            idempotency_key=idempotency_key,
+            asked=asked,
             rerun=rerun,
         )
         full = len(self.roots) >= self._capacity
         if self._closing or self._away or full or self._is_busy(workspace, plan.graph_id):
             return await enqueue()
         run = Run(id, plan, self._services, settings=dict(settings or {}))
-        run.idempotency_key = idempotency_key
+        run.asked = asked
         run.rerun_of = rerun[0] if rerun else None
         root = Root(run, workspace, 1, self._services, self.journal, self._forget)
         self._hold(root)
-        durable: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        durable: asyncio.Future[bool] = loop.create_future()
+        begun = _Begun(id, loop.create_future())
+        self._waiters[id] = [begun.gone]
         root.on_lost = partial(_settle, durable, False)
         root.batch().callbacks.append(partial(_settle, durable, True))
         if rerun:
@@ -208,7 +261,7 @@ class Worker:
         else:
             root.create(run, inputs, {})
         if await durable:
-            return id
+            return begun
         # The run is over a limit of runs at once, or the key was used before, or the database went away and may have
         # kept the run or not: all the same here.
         return await enqueue()
@@ -234,7 +287,7 @@ class Worker:
 
     async def _let_go(self, id: ExecutionId) -> None:
         """Wait until this worker does not hold the root any more."""
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        over: asyncio.Future[Root] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(id, []).append(over)
         await over
 
@@ -248,7 +301,7 @@ class Worker:
         self.on_over(root.id)
         for waiter in self._waiters.pop(root.id, ()):
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(root)
         if self._full or self._held_back:
             self._look.set()
         due = root.next_due()

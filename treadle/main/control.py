@@ -9,6 +9,8 @@ from typing import Any
 from treadle.base.errors import BadInput, Conflict
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, GraphId
 from treadle.engine.store import ExecutionRow
+from treadle.features.executions.reviews import Decision
+from treadle.features.executions.service import Again
 from treadle.features.graphs.exporter import export_agent
 from treadle.main.agent_input import read_value, split_pair
 from treadle.main.running import Terms, run_and_tell
@@ -52,15 +54,14 @@ async def decide(
     async with looking_platform() as platform:
         row = await find_execution(platform, named)
         await _check_open(platform, row, firing)
-        await platform.executions.decide(
-            LOCAL_WORKSPACE, row.id, firing, approved=approved, message=message, always=always, **values
-        )
+        decision = Decision(row.id, firing, approved, message=message, always=always, **values)
+        await platform.executions.reviews.decide(LOCAL_WORKSPACE, decision)
         out().print("Approved." if approved else "Rejected.")
         return None if await platform.store.has_worker() else row.root_id
 
 
 async def _check_open(platform: Platform, row: ExecutionRow, firing: int) -> None:
-    reviews = await platform.executions.reviews_of(LOCAL_WORKSPACE, row.id)
+    reviews = await platform.executions.reviews.of_run(LOCAL_WORKSPACE, row.root_id, only_waiting=True)
     if not any(each.execution_id == row.id and each.firing == firing for each in reviews):
         where = ", ".join(f"{each.execution_id} {each.firing}" for each in reviews[:5])
         fix = f"What waits: {where}." if reviews else "`treadle show` tells how it stands."
@@ -78,7 +79,7 @@ async def repeated_by(named: str, firing: int, *, newest: bool) -> tuple[Executi
     """The run that is meant, and which effects a re-run from the firing would repeat: (firing, node's name)."""
     async with looking_platform() as platform:
         row = await find_execution(platform, named)
-        found = await platform.executions.rerun_preview(LOCAL_WORKSPACE, row.id, firing, newest=newest)
+        found = await platform.executions.rerun_preview(LOCAL_WORKSPACE, row.id, Again((firing,), newest=newest))
         plan = await platform.executions.plan(row)
         titles = {node.id: node.title or str(node.constants.get("name") or node.id) for node in plan.nodes}
         return row.id, [(number, titles[node]) for number, node in found.repeats]
@@ -103,9 +104,8 @@ def run_again(id: ExecutionId, firing: int, pairs: list[str], *, newest: bool, t
     async def begin(platform: Platform) -> ExecutionId:
         edits = await _edits(platform, id, firing, pairs)
         now_ms = time.time_ns() // 1_000_000
-        started, found = await platform.executions.rerun(
-            LOCAL_WORKSPACE, id, firing, edits=edits, newest=newest, now_ms=now_ms
-        )
+        again = Again((firing,), edits=edits, newest=newest)
+        started, found = await platform.executions.rerun(LOCAL_WORKSPACE, id, again, now_ms=now_ms)
         if not terms.json:
             err().print(f"Kept {found.kept} firings of {id}.", style="dim")
         return started
@@ -116,7 +116,7 @@ def run_again(id: ExecutionId, firing: int, pairs: list[str], *, newest: bool, t
 async def _edits(platform: Platform, id: ExecutionId, firing: int, pairs: list[str]) -> Mapping[str, Any]:
     """New values of pins; text or JSON as the pin's schema says."""
     row = await platform.executions.get(LOCAL_WORKSPACE, id)
-    firings = await platform.executions.firings(LOCAL_WORKSPACE, row.id)
+    firings = (await platform.executions.firings(LOCAL_WORKSPACE, row.id)).firings
     chosen = next((each for each in firings if each.number == firing), None)
     block = platform.registry.get(chosen.block_id) if chosen else None
     pins = block.reader.pins if block else {}

@@ -2,15 +2,18 @@
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from treadle.base.ids import LOCAL_WORKSPACE
-from treadle.engine.store import ExecutionRow, ListedExecution
+from treadle.engine.store import ExecutionRow
 from treadle.engine.view import FiringView
+from treadle.features.executions.listing import RunFilter, RunLine
+from treadle.features.executions.times import began, seconds_of
 from treadle.kernel.states import FINAL, Status
 from treadle.main.sessions import find_execution, looking_platform
 from treadle.main.terminal import one_line, out, plain, print_json, shown
 from treadle.main.wiring import Platform
-from treadle.web.executions.answers import begun_at, firing_body, run_detail, run_summary, seconds_of
+from treadle.web.executions.answers import firing_body, run_detail, run_summary
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,18 +27,16 @@ _FIRING_STYLES = {"completed": "green", "failed": "red", "review": "bold yellow"
 async def show_latest(limit: int, *, json: bool) -> None:
     """The latest runs."""
     async with looking_platform() as platform:
-        rows = await platform.executions.listed(LOCAL_WORKSPACE, limit=limit)
+        lines = await platform.executions.lists.page(LOCAL_WORKSPACE, RunFilter(), limit=limit)
         if json:
-            print_json([run_summary(row).model_dump(mode="json") for row in rows])
-            return
-        names = await platform.graphs.names(LOCAL_WORKSPACE, {row.graph_id for row in rows})
-        if not rows:
+            print_json([run_summary(line).model_dump(mode="json") for line in lines])
+        elif lines:
+            out().print(_runs_table(lines))
+        else:
             out().print("Nothing has run yet. Start with: treadle run FILE")
-            return
-        out().print(_runs_table(rows, names))
 
 
-def _runs_table(rows: list[ListedExecution], names: dict[str, str]) -> "Table":
+def _runs_table(lines: list[RunLine]) -> "Table":
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(box=None, pad_edge=False)
@@ -43,23 +44,23 @@ def _runs_table(rows: list[ListedExecution], names: dict[str, str]) -> "Table":
         table.add_column(name, no_wrap=True, overflow="ellipsis" if name == "agent" else "fold")
     for name in ("took", "firings", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
+    for line in lines:
         table.add_row(
-            short_id(row),
-            str(row.status),
-            one_line(names.get(row.graph_id, row.graph_id), 32),
-            f"{row.created_at.astimezone():%m-%d %H:%M:%S}",
-            f"{seconds_of(row):.1f} s",
-            str(row.firings),
-            str(row.failed or ""),
-            style=_STYLES.get(row.status, "cyan"),
+            short_id(line.id),
+            line.status,
+            one_line(line.graph_name or line.graph_id, 32),
+            f"{line.created_at.astimezone():%m-%d %H:%M:%S}",
+            f"{line.seconds:.1f} s",
+            str(line.firings),
+            str(line.failed or ""),
+            style=_STYLES.get(Status(line.status), "cyan"),
         )
     return table
 
 
-def short_id(row: ListedExecution) -> str:
+def short_id(id: UUID) -> str:
     """The end of a run's id, which commands take for the whole; its beginning is the time, alike in neighbours."""
-    return row.id.hex[-12:]
+    return id.hex[-12:]
 
 
 def _moment(time: datetime) -> str:
@@ -87,7 +88,7 @@ async def show_run(named: str, *, json: bool) -> None:
 async def _run_json(platform: Platform, row: ExecutionRow) -> dict[str, Any]:
     """The run as over HTTP, with its firings, and its sub-agents in the same form."""
     detail = await run_detail(platform.executions, row)
-    firings = await platform.executions.firings(LOCAL_WORKSPACE, row.id)
+    firings = (await platform.executions.firings(LOCAL_WORKSPACE, row.id)).firings
     family = await platform.executions.family(LOCAL_WORKSPACE, row.id)
     below = [await _run_json(platform, each) for each in family if each.parent_id == row.id]
     return {
@@ -121,7 +122,7 @@ async def _print_inputs(platform: Platform, row: ExecutionRow) -> None:
 async def _print_timeline(platform: Platform, root: ExecutionRow, row: ExecutionRow) -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    firings = await platform.executions.firings(LOCAL_WORKSPACE, row.id)
+    firings = (await platform.executions.firings(LOCAL_WORKSPACE, row.id)).firings
     if row.id != root.id:
         out().print(f"\nsub-agent {row.id}: {row.status}, started by firing {row.parent_firing}", style="bold")
     titles = await _titles(platform, row)
@@ -129,7 +130,7 @@ async def _print_timeline(platform: Platform, root: ExecutionRow, row: Execution
     table.add_column("after", justify="right")
     table.add_column("took", justify="right")
     table.add_column("")
-    begun = int(begun_at(root).timestamp() * 1000)
+    begun = int((began(root.id, root.created_at, root.started_at) or root.created_at).timestamp() * 1000)
     whole = max(seconds_of(root) * 1000, 1.0)
     for firing in firings[:_FIRINGS_SHOWN]:
         title = one_line(firing.title or titles.get(firing.node, firing.node), 36)
@@ -179,7 +180,7 @@ async def _print_results(platform: Platform, row: ExecutionRow) -> None:
         out().print(f"warning {plain(text)}", style="yellow")
     if row.error:
         out().print(f"error   {plain(row.error)}", style="red")
-    for review in await platform.executions.reviews_of(LOCAL_WORKSPACE, row.id):
+    for review in await platform.executions.reviews.of_run(LOCAL_WORKSPACE, row.root_id, only_waiting=True):
         question = one_line(review.payload.get("message") or "A person has to decide.", 200)
         out().print(f"review  {question}", style="bold yellow")
         out().print(f"        treadle decide {review.execution_id} {review.firing} --approve (or --reject)")

@@ -43,4 +43,4 @@ async def tidy(settings: Settings, urls: DatabaseUrls, pool: asyncpg.Pool) -> No
     await forget_keys(pool)
     if settings.keep_days:
         await drop_expired(urls.owner, timedelta(days=settings.keep_days))
-        await sweep_blobs(urls.engine, settings.home / "values")
+    await sweep_blobs(urls.engine, settings.home / "values")  # people delete runs as well

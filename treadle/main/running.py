@@ -16,14 +16,16 @@ from typing import Any
 
 from treadle.base.errors import BadInput, Conflict
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, GraphId
-from treadle.engine.store import ExecutionRow, OpenReview
+from treadle.engine.store import ExecutionRow
+from treadle.features.executions.reviews import Decision, Review
+from treadle.features.executions.times import seconds_of
 from treadle.features.graphs.document import AgentFile
 from treadle.kernel.states import FINAL, Status
 from treadle.main.sessions import run_async, settings_of_person
 from treadle.main.terminal import FAILED, err, one_line, out, plain, print_json, shown
 from treadle.main.watching import until_over
 from treadle.main.wiring import Platform, running_platform, tune_garbage_collector
-from treadle.web.executions.answers import run_report, seconds_of
+from treadle.web.executions.answers import run_report
 
 _STOP_SECONDS = 10.0
 _OUTPUTS_SHOWN = 100
@@ -80,14 +82,15 @@ class _Session:
 
     async def on_review(self, row: ExecutionRow) -> bool:
         """Ask the person, one review after the other; False when there is nobody to ask."""
-        reviews = await self.platform.executions.reviews_of(LOCAL_WORKSPACE, row.id)
+        waiting = self.platform.executions.reviews
+        reviews = await waiting.of_run(LOCAL_WORKSPACE, row.root_id, only_waiting=True)
         if reviews and not self.terms.asks:
             return False
         for review in reviews:  # there are none when all is decided and the run is about to go on
             decision = await asyncio.to_thread(_ask, review)
             if decision is None:
                 return False
-            await self.platform.executions.decide(LOCAL_WORKSPACE, review.execution_id, review.firing, **decision)
+            await waiting.decide(LOCAL_WORKSPACE, Decision(review.execution_id, review.firing, **decision))
         return True
 
 
@@ -145,20 +148,19 @@ def _on_interrupt(act: Callable[[], Any]) -> Any:
             loop.remove_signal_handler(each)
 
 
-def _ask(review: OpenReview) -> dict[str, Any] | None:
+def _ask(review: Review) -> dict[str, Any] | None:
     """Show a review and read the decision; None when the person leaves it for later."""
     console = err()
     console.print(plain(str(review.payload.get("message") or "A person has to decide.")), style="bold")
     console.print(shown(review.payload.get("data")))
-    editable = review.payload.get("editable") is not False
-    choices = "[a]pprove, [r]eject" + (", [e]dit and approve" if editable else "") + ", [l]ater: "
+    choices = "[a]pprove, [r]eject" + (", [e]dit and approve" if review.editable else "") + ", [l]ater: "
     while True:
         match console.input(choices).strip().lower()[:1]:
             case "a":
                 return {"approved": True}
             case "r":
                 return {"approved": False, "message": console.input("Why (may be empty): ")}
-            case "e" if editable:
+            case "e" if review.editable:
                 return {"approved": True, "data": _edited(review.payload.get("data"))}
             case "l":
                 return None
@@ -218,7 +220,7 @@ def _warning(warning: dict[str, Any]) -> str:
 
 async def _tell_reviews(platform: Platform, row: ExecutionRow) -> None:
     notes = err()
-    for review in await platform.executions.reviews_of(LOCAL_WORKSPACE, row.id):
+    for review in await platform.executions.reviews.of_run(LOCAL_WORKSPACE, row.root_id, only_waiting=True):
         message = one_line(review.payload.get("message") or "A person has to decide.")
         notes.print(f"Waits for a decision: {message}", style="bold")
         notes.print(shown(review.payload.get("data"), 500))

@@ -84,14 +84,17 @@ async def find_execution(platform: "Platform", named: str) -> "ExecutionRow":
     """
     with contextlib.suppress(ValueError):
         return await platform.executions.get(LOCAL_WORKSPACE, ExecutionId(UUID(named)))
-    rows = await platform.executions.listed(LOCAL_WORKSPACE, limit=1 if named == "last" else _LOOKED_AT)
+    from treadle.features.executions.listing import RunFilter  # noqa: PLC0415 (once a run is looked for)
+
+    limit = 1 if named == "last" else _LOOKED_AT
+    rows = await platform.executions.lists.page(LOCAL_WORKSPACE, RunFilter(), limit=limit)
     if named == "last":
         fitting = rows
     else:
         wanted = named.lower().replace("-", "")
         fitting = [row for row in rows if row.id.hex.startswith(wanted) or row.id.hex.endswith(wanted)]
     if len(fitting) == 1:
-        return await platform.executions.get(LOCAL_WORKSPACE, fitting[0].id)
+        return await platform.executions.get(LOCAL_WORKSPACE, ExecutionId(fitting[0].id))
     if not fitting:
         raise BadInput(f"There is no run {named}.", fix="`treadle list` shows the latest runs.")
     raise BadInput(f"{named} fits {len(fitting)} runs.", fix="Give more of the id; `treadle list` shows the whole ids.")

@@ -16,6 +16,7 @@ from treadle.base.data_keys import load_data_keys
 from treadle.base.database import DatabaseUrls, create_pool, running_database
 from treadle.base.ids import WorkspaceId
 from treadle.base.migrations import migrate
+from treadle.base.reading import WorkspaceReader
 from treadle.base.sessions import AccountsDatabase, WorkspaceDatabase
 from treadle.blocks.catalogue import ALL_BLOCKS, WORKER_FUNCTIONS
 from treadle.engine.bell import PostgresBell
@@ -98,6 +99,8 @@ async def _assemble(
     registry = make_registry(settings.disabled_blocks, more_blocks)
     pool = await create_pool(urls.engine, min_size=0, max_size=4)
     stack.callback(pool.terminate)
+    reader = await WorkspaceReader.open(urls.api)
+    stack.callback(reader.close)
     database = WorkspaceDatabase(urls.api)
     stack.push_async_callback(database.close)
     accounts_database = AccountsDatabase(urls.auth)
@@ -135,7 +138,8 @@ async def _assemble(
         stack.push_async_callback(worker.close)
         house = asyncio.create_task(keep_house(settings, urls, pool), name="housekeeping")
         stack.callback(house.cancel)
-    executions = Executions(store, graphs, registry, blobs, worker if works else None, settings.timezone)
+    executing = worker if works else None
+    executions = Executions(store, reader, graphs, registry, blobs, credentials, executing, settings.timezone)
     return Platform(
         settings,
         urls,

@@ -14,7 +14,7 @@ from treadle.base.errors import Forbidden, Unauthorised
 from treadle.base.ids import WorkspaceId
 from treadle.features.accounts.access import Identity, Permission, Principal, Scope
 from treadle.web.edge import Edge
-from treadle.web.site import TheSite
+from treadle.web.site import Site
 
 IDENTITY = "treadle.identity"
 """Where the guard leaves, in the scope of a request, who sends it."""
@@ -41,7 +41,6 @@ class May:
     async def __call__(
         self,
         request: Request,
-        site: TheSite,
         _: Annotated[Any, Depends(_bearer)],
         x_workspace_id: TheWorkspaceHeader = None,
     ) -> Principal:
@@ -49,6 +48,7 @@ class May:
         identity: Identity | None = request.scope.get(IDENTITY)
         if identity is None:
             raise Unauthorised(NO_TOKEN, fix=TOKEN_FIX)
+        site: Site = request.app.state.site  # a dependency of its own would cost every request a little
         principal = await site.accounts.principal(identity, _workspace_of(request) or x_workspace_id)
         if not principal.may(self.permission):
             raise Forbidden(
@@ -89,7 +89,6 @@ class Scoped(May):
     async def __call__(
         self,
         request: Request,
-        site: TheSite,
         _: Annotated[Any, Depends(_key)],
         x_workspace_id: TheWorkspaceHeader = None,
     ) -> Principal:
@@ -99,7 +98,7 @@ class Scoped(May):
             raise Forbidden(
                 f"This key may not be used for {self.scope}.", fix=f"Make a key that has the scope {self.scope}."
             )
-        return await super().__call__(request, site, _, x_workspace_id)
+        return await super().__call__(request, _, x_workspace_id)
 
 
 def declare_access(app: FastAPI, public: Iterable[str]) -> None:

@@ -13,8 +13,9 @@ from treadle.web import docs, health, monitoring
 from treadle.web.access import declare_access
 from treadle.web.accounts import routes as accounts
 from treadle.web.api_keys import routes as api_keys
-from treadle.web.builder import routes as builder
+from treadle.web.builder import block_routes, graph_routes
 from treadle.web.edge import Edge
+from treadle.web.executions import review_routes, share_routes, starting
 from treadle.web.executions import routes as executions
 from treadle.web.external import routes as external
 from treadle.web.files import routes as files
@@ -27,7 +28,7 @@ from treadle.web.proxies import TrustedProxies
 from treadle.web.request_bodies import Refused
 from treadle.web.site import Site
 
-PUBLIC = ("/health", "/health/ready", "/metrics", "/docs", "/docs/start.js", "/docs/{name}")
+PUBLIC = ("/health", "/health/ready", "/metrics", "/docs", "/docs/start.js", "/docs/{name}", *share_routes.PUBLIC)
 """The routes that need no token. A new one does not belong here without a reason."""
 _log = logging.getLogger(__name__)
 
@@ -61,7 +62,9 @@ def make_routes(version: str) -> FastAPI:
         },
     )
     app.state.metrics = HttpMetrics()
-    for each in (health, docs, monitoring, accounts, api_keys, builder, executions, files, integrations, external):
+    people = (accounts, api_keys, files, integrations, external)
+    runs = (starting, executions, review_routes, share_routes)
+    for each in (health, docs, monitoring, block_routes, graph_routes, *runs, *people):
         app.include_router(each.router)
     declare_access(app, PUBLIC)
     app.add_exception_handler(TreadleError, _expected)

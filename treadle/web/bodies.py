@@ -87,7 +87,7 @@ def pagination(page: Page, total: int) -> Pagination:
     return Pagination(total=total, page=page.number, page_size=page.size, total_pages=-(-total // page.size))
 
 
-def _page(
+async def _page(
     page: Annotated[int, Query(description="From 1.")] = 1,
     page_size: Annotated[int, Query(description="From 1 to 100.")] = 20,
 ) -> Page:

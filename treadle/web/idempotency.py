@@ -42,15 +42,20 @@ ONCE: Responses = {409: {"model": Failure, "description": "The same request is b
 """What else such a route may answer; merge it with the route's own."""
 
 
-def _key(
-    idempotency_key: Annotated[
-        str | None,
-        Header(description="Sent again with the same key, the request does nothing and has the same answer."),
-    ] = None,
-) -> str | None:
-    if idempotency_key is not None and not 0 < len(idempotency_key) <= LONGEST_KEY:
+TheKeyHeader = Annotated[
+    str | None, Header(description="Sent again with the same key, the request does nothing and has the same answer.")
+]
+
+
+def checked_key(key: str | None) -> str | None:
+    """The key of a request. Raises ``BadInput``."""
+    if key is not None and not 0 < len(key) <= LONGEST_KEY:
         raise BadInput("The header Idempotency-Key is empty or too long.", fix="Use up to 200 characters, like a UUID.")
-    return idempotency_key
+    return key
+
+
+async def _key(idempotency_key: TheKeyHeader = None) -> str | None:
+    return checked_key(idempotency_key)
 
 
 TheKey = Annotated[str | None, Depends(_key)]
@@ -94,7 +99,7 @@ class OnceOnly:
         return Asked(self.key, request.scope["route"].operation_id, digest)
 
 
-def _once(site: TheSite, request: Request, key: TheKey) -> OnceOnly:
+async def _once(site: TheSite, request: Request, key: TheKey) -> OnceOnly:
     return OnceOnly(site, request, key)
 
 

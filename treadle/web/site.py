@@ -38,8 +38,8 @@ class Site:
     version: str
 
 
-def site_of(request: Request) -> Site:
-    """The site that serves the request."""
+async def site_of(request: Request) -> Site:
+    """The site that serves the request. A coroutine, as all dependencies are: others cost a thread each."""
     site: Site = request.app.state.site
     return site
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from treadle.base.errors import BadInput, Conflict, NotFound
-from treadle.base.ids import BlockId, GraphId, UserId, WorkspaceId
+from treadle.base.ids import BlockId, GraphId, NodeId, UserId, WorkspaceId
 from treadle.base.paging import Page
 from treadle.engine.ports import NoSeals, Seals
 from treadle.engine.secrets import sealed, secret_inputs
@@ -319,13 +319,24 @@ class Graphs:
             BadRunInputs: an input is missing, unknown or of a wrong type.
         """
         part, plan = await self._compile(workspace, graph, version)
+        return plan, self.bound(workspace, part, plan, inputs)
+
+    def bound(
+        self, workspace: WorkspaceId, part: GraphPart, plan: Plan, inputs: Mapping[str, Any]
+    ) -> dict[int, dict[str, Any]]:
+        """What each starting node of a compiled graph is given. Raises ``BadRunInputs``."""
         bound = run_inputs(part, self._registry, inputs)
-        positions = {node.id: index for index, node in enumerate(plan.nodes)}
-        by_index = {positions[node]: values for node, values in bound.items()}  # type: ignore[index]
+        by_index = {plan.index(NodeId(node)): values for node, values in bound.items()}
         for index in secret_inputs(plan):
             if index in by_index:
                 by_index[index] = {pin: self.sealed(workspace, value) for pin, value in by_index[index].items()}
-        return plan, by_index
+        return by_index
+
+    async def compiled_part(
+        self, workspace: WorkspaceId, graph: GraphId, version: int | None
+    ) -> tuple[GraphPart, Plan]:
+        """A version as it was saved, and its stored plan. Raises ``NotFound``."""
+        return await self._compile(workspace, graph, version)
 
     def sealed(self, workspace: WorkspaceId, value: Any) -> Any:
         """The value with its texts encrypted, as secrets are kept."""

@@ -14,7 +14,7 @@ from treadle.web.builder.answers import block_body
 from treadle.web.builder.bodies import BlockList
 from treadle.web.site import Site, TheSite
 
-router = APIRouter(prefix="/api/v2/builder/blocks")
+router = APIRouter(prefix="/api/v2/builder/blocks", tags=["builder"])
 Unchanged: Responses = {304: {"description": "Nothing has changed since the version of If-None-Match."}}
 
 

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from treadle.kernel.states import Status
-from treadle.web.bodies import Answer, Json, JsonObject, Pagination, Request
+from treadle.web.bodies import Answer, JsonObject, Pagination, Request
 from treadle.web.problems import ProblemBody
 
 LONGEST_NOTE = 2_000
@@ -159,21 +158,3 @@ class BlockList(Answer):
     """The blocks of this install."""
 
     blocks: list[BlockBody]
-
-
-class ExecuteRequest(Request):
-    """Start a run."""
-
-    input_data: dict[str, Json] = {}
-    """Values for the agent's inputs, by name."""
-    version: int | None = Field(default=None, ge=0, le=2**31 - 1)
-    """Of the agent; the active one when it is not given."""
-    safe_mode: bool = True
-    """Whether nodes that ask a person do ask."""
-
-
-class Started(Answer):
-    """A run that goes on."""
-
-    execution_id: UUID
-    status: Status

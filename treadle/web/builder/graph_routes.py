@@ -40,7 +40,7 @@ from treadle.web.idempotency import ONCE, Once
 from treadle.web.problems import Failure
 from treadle.web.site import Site, TheSite
 
-router = APIRouter(prefix="/api/v2/builder/graphs")
+router = APIRouter(prefix="/api/v2/builder/graphs", tags=["builder"])
 
 _LARGEST = 2**31 - 1
 _TAG = re.compile(r'(?:W/)?"(\d{1,9})"')

@@ -1,27 +1,43 @@
 """From what the platform gives to what goes over HTTP and out of the commands."""
 
-import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
-from treadle.engine.secrets import masked
-from treadle.engine.store import ExecutionRow, ListedExecution, OpenReview
+import msgspec
+
+from treadle.base.ids import ExecutionId
+from treadle.base.paging import Page
+from treadle.engine.endings import Ended
+from treadle.engine.rerun import Rerun
+from treadle.engine.secrets import MASK, masked
+from treadle.engine.store import ExecutionRow
 from treadle.engine.view import FiringView
+from treadle.features.executions.listing import RunLine, Total
+from treadle.features.executions.plain import plain_value
+from treadle.features.executions.reviews import Review as FoundReview
 from treadle.features.executions.service import Executions
-from treadle.kernel.records import Record, Reference
+from treadle.features.executions.times import seconds_of
+from treadle.kernel.records import Record
 from treadle.web.executions.bodies import (
     Event,
     FiringBody,
     NamedValue,
     NodeCounts,
     NodeFailure,
+    Repeat,
+    RerunAnswer,
     Review,
     RunDetail,
     RunReport,
     RunSummary,
+    SharedRun,
+    Usage,
     WarningBody,
 )
+
+FIRINGS_SHOWN = 1_000
+"""Firings that a run's detail has at most."""
 
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "begin": ("time_ms", "inputs", "keeping", "details"),
@@ -42,132 +58,173 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 """Names of the members of a record: the table in ``treadle.kernel.records``."""
 
 
-def json_value(value: Any) -> Any:
-    """``value`` with what JSON lacks as text: infinities, half surrogates, references to values kept apart."""
-    kind = type(value)
-    if kind is str:
-        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
-    if kind is float:
-        return value if math.isfinite(value) else str(value)
-    if kind is dict:
-        return {json_value(str(key)): json_value(each) for key, each in value.items()}
-    if kind is list or kind is tuple:
-        return [json_value(each) for each in value]
-    if value is None or kind is bool or kind is int:
-        return value
-    if isinstance(value, Reference):
-        return {"size": value.size, "sha256": value.digest}
-    return str(value)
-
-
-def run_summary(row: ListedExecution) -> RunSummary:
+def run_summary(line: RunLine) -> RunSummary:
     """A run in a list."""
-    return RunSummary(**_summary_fields(row))
+    return RunSummary(**{name: getattr(line, name) for name in RunSummary.model_fields})
 
 
-def _summary_fields(row: ListedExecution) -> dict[str, Any]:
+def run_list(lines: list[tuple[UUID, bytes]], page: Page, total: Total, *, more: bool) -> bytes:
+    """A page of runs, as the JSON of a ``RunList``; ``lines`` are ids and the JSON of each run."""
+    pages = -(-total.count // page.size)
+    pagination = {"total": total.count, "page": page.number, "page_size": page.size, "total_pages": pages}
+    return msgspec.json.encode(
+        {
+            "executions": [msgspec.Raw(line) for _, line in lines],
+            "pagination": {**pagination, "total_is_exact": total.exact},
+            "next_before": lines[-1][0] if more else None,
+        }
+    )
+
+
+def _summary_fields(row: ExecutionRow, name: str) -> dict[str, Any]:
     same = ("id", "status", "graph_id", "graph_version", "error", "firings", "failed", "cost", "rerun_of")
     times = ("created_at", "started_at", "ended_at", "wake_at")
-    return {**{name: getattr(row, name) for name in (*same, *times)}, "seconds": seconds_of(row)}
+    return {**{name: getattr(row, name) for name in (*same, *times)}, "seconds": seconds_of(row), "graph_name": name}
 
 
-def seconds_of(row: ListedExecution) -> float:
-    """From its start until its end, or until now."""
-    if row.started_at is None:
-        return 0.0
-    return max(0.0, round(((row.ended_at or datetime.now(UTC)) - begun_at(row)).total_seconds(), 3))
-
-
-def begun_at(row: ListedExecution) -> datetime:
-    """When a worker took the run up.
-
-    A run that its worker started itself has its row from the first commit, by which the first nodes may be done; its
-    id (RFC 9562, version 7) holds the milliseconds at which it was made.
-    """
-    if row.started_at is not None and row.started_at != row.created_at:
-        return row.started_at
-    return min(row.created_at, datetime.fromtimestamp((row.id.int >> 80) / 1000, UTC))
+async def run_head(executions: Executions, row: ExecutionRow) -> dict[str, Any]:
+    """What a run's own row tells of it, large values by reference."""
+    version = (row.graph_id, row.graph_version)
+    names = await executions.lists.names(row.workspace_id, {version})
+    return {
+        **_summary_fields(row, names[version]),
+        "root_id": row.root_id,
+        "parent_id": row.parent_id,
+        "inputs": await _node_inputs(executions, row),
+        "outputs": _named([(name, masked(value)) for name, value in row.outputs]),
+        "warnings": _warnings(row.warnings),
+        "failures": [NodeFailure(**each) for each in row.failures],
+        "nodes": {node: _counts(counts) for node, counts in row.nodes.items()},
+    }
 
 
 async def run_detail(executions: Executions, row: ExecutionRow) -> RunDetail:
-    """A run, with its large values."""
+    """A run with its first firings."""
     family = await executions.family(row.workspace_id, row.id)
+    page = await executions.firings(row.workspace_id, row.id, limit=FIRINGS_SHOWN)
     return RunDetail(
-        **_summary_fields(row),
-        root_id=row.root_id,
-        parent_id=row.parent_id,
-        inputs=await _node_inputs(executions, row),
-        outputs=_named(await executions.outputs(row)),
-        warnings=_warnings(row),
-        failures=[NodeFailure(**each) for each in row.failures],
-        nodes={node: _counts(counts) for node, counts in row.nodes.items()},
+        **await run_head(executions, row),
+        usage=_usage([counts for each in family for counts in each.nodes.values()]),
         children=[each.id for each in family if each.parent_id == row.id],
+        shared_at=await executions.shares.since(row.workspace_id, row.id),
+        node_executions=[firing_body(each) for each in page.firings],
+        more_node_executions=page.more,
     )
 
 
 async def _node_inputs(executions: Executions, row: ExecutionRow) -> dict[str, dict[str, Any]]:
     plan = await executions.plan(row)
     shown: dict[str, dict[str, Any]] = {}
-    for index, values in (await executions.inputs(row)).items():
+    for index, values in row.inputs.items():
         node = plan.nodes[int(index)]
         secret = executions.secret_pins(node.block_id)
         hidden = node.constants.get("secret") is True
         shown[node.id] = {
-            pin: "***" if value and (hidden or pin in secret) else json_value(value) for pin, value in values.items()
+            pin: MASK if value and (hidden or pin in secret) else plain_value(masked(value))
+            for pin, value in values.items()
         }
     return shown
 
 
 def _counts(counts: list[int]) -> NodeCounts:
-    return NodeCounts(firings=counts[0], failed=counts[1], microseconds=counts[2], credits=counts[3])
+    return NodeCounts(firings=counts[0], failed=counts[1], microseconds=counts[2], **_usage([counts]).model_dump())
+
+
+def _usage(counts: list[list[int]]) -> Usage:
+    """The sum of what nodes have used (``treadle.engine.summary.Summary.nodes``)."""
+    credits, tokens, sent, received, calls, millionths = (
+        sum(each[place] for each in counts if place < len(each)) for place in range(3, 9)
+    )
+    return Usage(
+        credits=credits,
+        tokens=tokens,
+        sent_tokens=sent,
+        received_tokens=received,
+        calls=calls,
+        usd=millionths / 1e6,
+    )
+
+
+def ended_json(id: ExecutionId, ended: Ended) -> bytes:
+    """How a run ended, as the JSON of a ``RunReport``: answers to starts are encoded without a detour."""
+    return msgspec.json.encode(
+        {
+            "id": id,
+            "status": ended.status,
+            "outputs": [{"name": name, "value": plain_value(masked(value))} for name, value in ended.outputs],
+            "error": ended.error,
+            "warnings": [_warning_fields(each) for each in ended.warnings],
+            "firings": ended.firings,
+            "seconds": ended.seconds,
+        }
+    )
 
 
 async def run_report(executions: Executions, row: ExecutionRow) -> RunReport:
-    """How a run stands."""
+    """How a run stands, with its large outputs."""
     return RunReport(
         id=row.id,
         status=row.status,
         outputs=_named(await executions.outputs(row)),
         error=row.error,
-        warnings=_warnings(row),
+        warnings=_warnings(row.warnings),
         firings=row.firings,
         seconds=seconds_of(row),
     )
 
 
 def _named(outputs: list[tuple[str, Any]]) -> list[NamedValue]:
-    return [NamedValue(name=name, value=json_value(value)) for name, value in outputs]
+    return [NamedValue(name=name, value=plain_value(value)) for name, value in outputs]
 
 
-def _warnings(row: ExecutionRow) -> list[WarningBody]:
-    return [
-        WarningBody(**{name: each[name] for name in WarningBody.model_fields if name in each}) for each in row.warnings
-    ]
+def _warnings(warnings: list[dict[str, Any]]) -> list[WarningBody]:
+    return [WarningBody(**_warning_fields(each)) for each in warnings]
+
+
+def _warning_fields(warning: dict[str, Any]) -> dict[str, Any]:
+    node, waits_for = warning["node"], warning.get("waits_for", [])
+    return {"node": node, "waits_for": waits_for, "left_over": warning.get("left_over", 0)}
 
 
 def firing_body(firing: FiringView) -> FiringBody:
     """One firing."""
     same = ("number", "node", "title", "block_id", "status", "attempt", "error", "started_ms", "ended_ms")
     values = {name: getattr(firing, name) for name in (*same, "microseconds", "kept_from", "causes")}
-    apart = {name: json_value(getattr(firing, name)) for name in ("inputs", "attempts", "waits", "usage")}
+    apart = {name: plain_value(getattr(firing, name)) for name in ("inputs", "attempts", "waits", "usage")}
     return FiringBody(**values, **apart, outputs=_named(firing.outputs))
 
 
 def event_body(number: int, record: Record) -> Event:
     """One record of the journal."""
     names = _FIELDS.get(record[0], ())
-    return Event(number=number, kind=record[0], fields=json_value(masked(dict(zip(names, record[1:], strict=False)))))
+    fields = plain_value(masked(dict(zip(names, record[1:], strict=False))))
+    return Event(number=number, kind=record[0], fields=fields)
 
 
-def review_body(review: OpenReview) -> Review:
-    """Something that waits for a person."""
+def review_body(review: FoundReview) -> Review:
+    """Something that a person decides."""
     return Review(
         execution_id=review.execution_id,
         root_id=review.root_id,
+        graph_id=review.graph_id,
         firing=review.firing,
         node=review.node_id,
         message=str(review.payload.get("message") or ""),
-        data=json_value(masked(review.payload.get("data"))),
-        editable=review.payload.get("editable") is not False,
+        data=plain_value(masked(review.payload.get("data"))),
+        editable=review.editable,
+        status=review.status,
         created_at=review.created_at,
+        decided_at=review.decided_at,
     )
+
+
+def rerun_answer(started: ExecutionId | None, found: Rerun) -> RerunAnswer:
+    """What a re-run keeps and repeats."""
+    repeats = [Repeat(firing=number, node=node) for number, node in found.repeats]
+    return RerunAnswer(execution_id=started, kept=found.kept, repeats=repeats, credits=found.cost, tokens=found.tokens)
+
+
+def shared_run(row: ExecutionRow, name: str, description: str) -> SharedRun:
+    """What a link shows."""
+    outputs = _named([(name, masked(value)) for name, value in row.outputs])
+    return SharedRun(name=name, description=description, status=row.status, created_at=row.created_at, outputs=outputs)

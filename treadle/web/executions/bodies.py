@@ -3,11 +3,13 @@
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field
+from pydantic import AwareDatetime, BaseModel, Field, field_validator
 
 from treadle.kernel.states import Status
-from treadle.web.bodies import Answer, Json, JsonObject, Request
+from treadle.sdk.credentials import AuthKind
+from treadle.web.bodies import Answer, Json, JsonObject, Pagination, Request
 
 
 class NamedValue(Answer):
@@ -35,13 +37,25 @@ class NodeFailure(Answer):
     message: str
 
 
-class NodeCounts(Answer):
+class Usage(Answer):
+    """What models and paid services took."""
+
+    credits: int = 0
+    """One is a US cent."""
+    tokens: int = 0
+    sent_tokens: int = 0
+    received_tokens: int = 0
+    calls: int = 0
+    usd: float = 0.0
+    """What the providers will charge, as far as they tell it."""
+
+
+class NodeCounts(Usage):
     """What one node did."""
 
     firings: int
     failed: int
     microseconds: int
-    credits: int
 
 
 class RunSummary(Answer):
@@ -51,7 +65,10 @@ class RunSummary(Answer):
     status: Status
     graph_id: str
     graph_version: int
+    graph_name: str
+    """Of that version; empty when it is not here any more."""
     error: str | None
+    """Of a run in a list the beginning of it."""
     firings: int
     failed: int
     cost: int
@@ -64,21 +81,6 @@ class RunSummary(Answer):
     seconds: float
     """How long it has taken, waiting in the queue excluded."""
     rerun_of: UUID | None
-
-
-class RunDetail(RunSummary):
-    """A run."""
-
-    root_id: UUID
-    parent_id: UUID | None
-    inputs: dict[str, JsonObject]
-    """By node."""
-    outputs: list[NamedValue]
-    warnings: list[WarningBody]
-    failures: list[NodeFailure]
-    nodes: dict[str, NodeCounts]
-    children: list[UUID]
-    """Runs of sub-agents."""
 
 
 class RunReport(Answer):
@@ -119,10 +121,41 @@ class FiringBody(Answer):
     """Re-run: its number in the earlier run."""
 
 
+class RunInFile(RunSummary):
+    """A run by its own row: as it is in the file that can be downloaded."""
+
+    root_id: UUID
+    parent_id: UUID | None
+    inputs: dict[str, JsonObject]
+    """By node. Values above 64 KiB are given as ``{"size", "sha256"}`` here and in the firings;
+    ``/api/v2/executions/{execution_id}/values/{sha256}`` has them."""
+    outputs: list[NamedValue]
+    warnings: list[WarningBody]
+    failures: list[NodeFailure]
+    nodes: dict[str, NodeCounts]
+
+
+class RunDetail(RunInFile):
+    """A run."""
+
+    usage: Usage
+    """Of the whole run, sub-agents included."""
+    children: list[UUID]
+    """Runs of sub-agents."""
+    shared_at: datetime | None
+    """Since when a link leads to it; null when none does."""
+    node_executions: list[FiringBody]
+    """The first firings, 1,000 at most."""
+    more_node_executions: bool
+    """Whether there are more: see ``/api/v2/executions/{execution_id}/firings``."""
+
+
 class FiringList(Answer):
     """What happened in a run."""
 
     firings: list[FiringBody]
+    next_after: int | None
+    """Give it as ``after`` to continue the list; null at its end."""
 
 
 class Event(Answer):
@@ -143,30 +176,63 @@ class EventList(Answer):
     """Of the run; once it is over no further records come."""
 
 
+class RunQuery(BaseModel):
+    """Which runs are wanted, and which part of them."""
+
+    page: int = Field(default=1, description="From 1.")
+    page_size: int = Field(default=20, description="From 1 to 100.")
+    before: UUID | None = Field(default=None, description="Continue a list behind this run, instead of a page.")
+    graph_id: str | None = Field(default=None, max_length=1_000, description="Only runs of this agent.")
+    status: list[Status] = Field(default=[], description="Only runs that stand so; several are possible.")
+    created_after: AwareDatetime | None = Field(default=None, description="Later than this.")
+    created_before: AwareDatetime | None = Field(default=None, description="Earlier than this.")
+    search: str = Field(default="", max_length=200, description="In the agent's name or in the failure's sentence.")
+
+
+class RunPagination(Pagination):
+    """Where in a list of runs an answer is."""
+
+    total_is_exact: bool
+    """False when there are more than ``total``: they are counted up to 10,000."""
+
+
 class RunList(Answer):
     """Runs, newest first."""
 
     executions: list[RunSummary]
+    pagination: RunPagination
     next_before: UUID | None
-    """Give it as ``before`` to continue the list; null at its end."""
+    """Give it as ``before`` to continue the list, however long it is; null at its end."""
 
 
 class Review(Answer):
-    """Something that waits for a person."""
+    """Something that a person decides."""
 
     execution_id: UUID
     """The run or sub-agent in which it waits: the decision is addressed to it."""
     root_id: UUID
+    graph_id: str
+    """The agent of the run."""
     firing: int
     node: str
     message: str
     data: Json
     editable: bool
+    status: Literal["WAITING", "APPROVED", "REJECTED", "EXPIRED"]
+    """EXPIRED: the run ended before anybody decided."""
     created_at: datetime
+    decided_at: datetime | None
+
+
+class ReviewPage(Answer):
+    """What waits for a person, oldest first."""
+
+    reviews: list[Review]
+    pagination: Pagination
 
 
 class ReviewList(Answer):
-    """What waits for a person, oldest first."""
+    """All that a run and its sub-agents have asked, oldest first."""
 
     reviews: list[Review]
 
@@ -188,12 +254,44 @@ class DecisionRequest(Request):
     """Approve this node for the rest of the run."""
 
 
-class RerunRequest(Request):
-    """Run again from a firing."""
+class AddressedDecision(DecisionRequest):
+    """One of several decisions."""
 
-    firing: int = Field(ge=1)
+    execution_id: UUID
+    firing: int = Field(ge=1, le=2**31 - 1)
+
+
+class DecisionsRequest(Request):
+    """Decide on several reviews."""
+
+    decisions: list[AddressedDecision] = Field(min_length=1, max_length=100)
+
+
+class Decided(Answer):
+    """What became of one decision."""
+
+    execution_id: UUID
+    firing: int
+    ok: bool
+    reason: str = ""
+    """Why it does not count: ``not_found``, ``conflict``, ``bad_input``."""
+    message: str = ""
+
+
+class DecidedList(Answer):
+    """What became of each, in the order in which they were sent."""
+
+    results: list[Decided]
+
+
+class RerunRequest(Request):
+    """Run again from a firing, or from all firings of a node."""
+
+    firing: int | None = Field(default=None, ge=1, le=2**53)
+    node: str | None = Field(default=None, max_length=1_000)
+    """Instead of a firing."""
     edits: dict[str, Json] = {}
-    """New values for pins of that firing."""
+    """New values for pins of those firings."""
     newest: bool = False
     """Take the agent's newest version."""
     preview: bool = False
@@ -214,3 +312,98 @@ class RerunAnswer(Answer):
     """The new run; null for a preview."""
     kept: int
     repeats: list[Repeat]
+    credits: int
+    """What the steps that run again took the first time; what they take now may differ."""
+    tokens: int
+
+
+class RetryRequest(Request):
+    """Retry failed runs: those that are named, or the failed ones of an agent."""
+
+    execution_ids: list[UUID] = Field(default=[], max_length=100)
+    graph_id: str | None = Field(default=None, max_length=1_000)
+    status: Literal["FAILED"] = "FAILED"
+    since: AwareDatetime | None = None
+    """Only runs that were created since then."""
+
+
+class RetriedBody(Answer):
+    """What became of one run."""
+
+    execution_id: UUID
+    started: UUID | None
+    """The new run."""
+    kept: int
+    """Firings that it took over."""
+    reason: str
+    """Why none was started; empty when one was."""
+    message: str
+
+
+class RetriedList(Answer):
+    """What became of each, 100 at most: send the request again for the rest."""
+
+    results: list[RetriedBody]
+
+
+class ShareBody(Answer):
+    """A link to what a run has given. It is shown once; sharing again gives a new one and ends this one."""
+
+    token: str
+    path: str
+    """Of the link on this server."""
+    created_at: datetime
+
+
+class SharedRun(Answer):
+    """What a link shows: nothing of how it came about."""
+
+    name: str
+    """Of the agent."""
+    description: str
+    status: Status
+    created_at: datetime
+    outputs: list[NamedValue]
+    """Values above 64 KiB are given as ``{"size", "sha256"}``."""
+
+
+class CredentialsChoice(Request):
+    """Credentials to use in a run."""
+
+    id: str = Field(max_length=500)
+    provider: str = Field(max_length=200)
+    type: AuthKind
+    title: str | None = Field(default=None, max_length=500)
+
+
+class ExecuteRequest(Request):
+    """Start a run."""
+
+    input_data: dict[str, Json] = {}
+    """Values for the agent's inputs, by name."""
+    version: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    """Of the agent; the active one when it is not given."""
+    credentials: dict[str, CredentialsChoice] = {}
+    """Which credentials to use, by the keys of the agent's credentials; for others those on the nodes are used."""
+    safe_mode: bool = True
+    """Whether nodes that ask a person do ask."""
+    ask_before_sensitive: bool = False
+    """Whether blocks that do something sensitive ask first."""
+    timezone: str | None = Field(default=None, max_length=100)
+    """Such as Europe/Berlin; the server's when it is not given."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        try:
+            ZoneInfo(value or "UTC")
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("it must be a name such as Europe/Berlin or UTC") from error
+        return value
+
+
+class Started(Answer):
+    """A run that goes on."""
+
+    execution_id: UUID
+    status: Status

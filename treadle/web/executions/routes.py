@@ -1,71 +1,121 @@
-"""Routes for runs: ``/api/v2/executions`` and ``/api/v2/reviews``."""
+"""Routes for runs: ``/api/v2/executions``."""
 
 import time
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
-from treadle.base.ids import ExecutionId
-from treadle.kernel.states import Status
-from treadle.web.access import Reads, Runs, Starts
+from treadle.base.errors import BadInput
+from treadle.base.ids import ExecutionId, GraphId, NodeId
+from treadle.base.paging import Page
+from treadle.features.executions.listing import RunFilter
+from treadle.features.executions.retrying import Retries
+from treadle.features.executions.service import Again
+from treadle.web.access import Edits, Reads, Runs, Starts
 from treadle.web.bodies import FOUND, OPEN, Done, Responses
-from treadle.web.executions.answers import event_body, firing_body, review_body, run_detail, run_summary
+from treadle.web.executions.answers import event_body, firing_body, rerun_answer, run_detail, run_list
 from treadle.web.executions.bodies import (
-    DecisionRequest,
     EventList,
     FiringList,
-    Repeat,
     RerunAnswer,
     RerunRequest,
-    ReviewList,
+    RetriedBody,
+    RetriedList,
+    RetryRequest,
     RunDetail,
     RunList,
+    RunQuery,
     StopRequest,
 )
-from treadle.web.problems import Failure
-from treadle.web.site import TheSite
+from treadle.web.executions.downloading import run_file
+from treadle.web.idempotency import TheKey
+from treadle.web.site import Site, TheSite
 
-_MOST_RUNS = 100
 _MOST_EVENTS = 1_000
+_MOST_FIRINGS = 1_000
 
-TheFiring = Annotated[int, Path(ge=1, le=2**31 - 1)]
-router = APIRouter(prefix="/api/v2", tags=["executions"])
-Chosen: Responses = {**FOUND, 400: {"model": Failure, "description": "There is no such firing."}}
+router = APIRouter(prefix="/api/v2/executions", tags=["executions"])
+Bytes: Responses = {200: {"content": {"application/json": {"schema": {}}}, "description": "JSON, piece by piece."}}
+TheDigest = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="The SHA-256 that stands in a value's place.")]
 
 
-@router.get("/executions", operation_id="list_executions")
-async def list_executions(
-    site: TheSite,
-    who: Reads,
-    before: Annotated[UUID | None, Query(description="Continue a list behind this run.")] = None,
-    limit: Annotated[int, Query(description="From 1 to 100.")] = 20,
-    status: Annotated[Status | None, Query(description="Only runs that stand so.")] = None,
-) -> RunList:
+@router.get("", operation_id="list_executions", response_model=RunList)
+async def list_executions(request: Request, who: Reads, query: Annotated[RunQuery, Query()]) -> Response:
     """Runs, newest first; sub-agents are found at their run."""
-    wanted = min(max(limit, 1), _MOST_RUNS)
-    after = ExecutionId(before) if before else None
-    rows = await site.executions.listed(who.workspace, limit=wanted + 1, before=after, status=status)
-    more = len(rows) > wanted
-    shown = [run_summary(row) for row in rows[:wanted]]
-    return RunList(executions=shown, next_before=shown[-1].id if more else None)
+    site: Site = request.app.state.site
+    lists = site.executions.lists
+    page = Page(query.page, query.page_size)
+    wanted = RunFilter(
+        graph=GraphId(query.graph_id) if query.graph_id is not None else None,
+        statuses=tuple(dict.fromkeys(query.status)),
+        created_after=query.created_after,
+        created_before=query.created_before,
+        text=query.search.strip(),
+    )
+    before = ExecutionId(query.before) if query.before else None
+    offset = 0 if before else page.offset
+    lines = await lists.encoded_page(who.workspace, wanted, limit=page.size + 1, offset=offset, before=before)
+    total = await lists.total(who.workspace, wanted)
+    body = run_list(lines[: page.size], page, total, more=len(lines) > page.size)
+    return Response(body, media_type="application/json")
 
 
-@router.get("/executions/{execution_id}", operation_id="get_execution", responses=FOUND)
+@router.post("/retry", operation_id="retry_executions")
+async def retry_executions(site: TheSite, who: Starts, body: RetryRequest, key: TheKey = None) -> RetriedList:
+    """Retry failed runs from where they failed, each in a new run that keeps what had succeeded.
+
+    A run is retried once: sent again, the request tells what was started before. With another ``Idempotency-Key`` it
+    is retried once more.
+    """
+    if bool(body.execution_ids) == (body.graph_id is not None):
+        raise BadInput("Say which runs: by their ids, or by their agent.", fix="Send execution_ids or graph_id.")
+    ids = [ExecutionId(each) for each in body.execution_ids]
+    retries = Retries(site.executions)
+    if body.graph_id is not None:
+        ids = await retries.failed_since(who.workspace, GraphId(body.graph_id), body.since)
+    results = await retries.retry(who.workspace, ids, key)
+    return RetriedList(
+        results=[
+            RetriedBody(
+                execution_id=each.id, started=each.started, kept=each.kept, reason=each.reason, message=each.message
+            )
+            for each in results
+        ]
+    )
+
+
+@router.get("/{execution_id}", operation_id="get_execution", responses=FOUND)
 async def get_execution(site: TheSite, who: Reads, execution_id: UUID) -> RunDetail:
-    """One run."""
+    """One run, with its first firings."""
     row = await site.executions.get(who.workspace, ExecutionId(execution_id))
     return await run_detail(site.executions, row)
 
 
-@router.get("/executions/{execution_id}/firings", operation_id="list_firings", responses=FOUND)
-async def list_firings(site: TheSite, who: Reads, execution_id: UUID) -> FiringList:
+@router.delete("/{execution_id}", operation_id="delete_execution", responses=OPEN)
+async def delete_execution(site: TheSite, who: Edits, execution_id: UUID) -> Done:
+    """Remove a run that is over, its sub-agents, and all that is recorded of them, for good."""
+    await site.executions.delete(who.workspace, ExecutionId(execution_id))
+    return Done()
+
+
+@router.get("/{execution_id}/firings", operation_id="list_firings", responses=FOUND)
+async def list_firings(
+    site: TheSite,
+    who: Reads,
+    execution_id: UUID,
+    after: Annotated[int, Query(ge=0, le=2**53, description="The number of the last firing that is known.")] = 0,
+    limit: Annotated[int, Query(description="From 1 to 1000.")] = _MOST_FIRINGS,
+) -> FiringList:
     """What happened in a run, firing by firing: inputs, outputs, times, failures."""
-    firings = await site.executions.firings(who.workspace, ExecutionId(execution_id))
-    return FiringList(firings=[firing_body(each) for each in firings])
+    wanted = min(max(limit, 1), _MOST_FIRINGS)
+    found = await site.executions.firings(who.workspace, ExecutionId(execution_id), after=after, limit=wanted)
+    shown = [firing_body(each) for each in found.firings]
+    return FiringList(firings=shown, next_after=shown[-1].number if found.more and shown else None)
 
 
-@router.get("/executions/{execution_id}/events", operation_id="list_events", responses=FOUND)
+@router.get("/{execution_id}/events", operation_id="list_events", responses=FOUND)
 async def list_events(
     site: TheSite,
     who: Reads,
@@ -81,57 +131,44 @@ async def list_events(
     return EventList(events=[event_body(number, record) for number, record in events], status=status)
 
 
-@router.post("/executions/{execution_id}/stop", operation_id="stop_execution", status_code=202, responses=OPEN)
+@router.get(
+    "/{execution_id}/values/{digest}", operation_id="get_value", responses={**FOUND, **Bytes}, response_class=Response
+)
+async def get_value(site: TheSite, who: Reads, execution_id: UUID, digest: TheDigest) -> StreamingResponse:
+    """A large value of a run, by the SHA-256 that stands in its place."""
+    value = await site.executions.value(who.workspace, ExecutionId(execution_id), digest)
+    return StreamingResponse(value.pieces, media_type="application/json")
+
+
+@router.get(
+    "/{execution_id}/download", operation_id="download_execution", responses={**FOUND, **Bytes}, response_class=Response
+)
+async def download_execution(site: TheSite, who: Reads, execution_id: UUID) -> StreamingResponse:
+    """A run and its sub-agents as one JSON file: agent, inputs, outputs, firings, events, values; without secrets."""
+    id = ExecutionId(execution_id)
+    pieces = await run_file(site, who.workspace, id)
+    headers = {"Content-Disposition": f'attachment; filename="run-{id}.json"'}
+    return StreamingResponse(pieces, media_type="application/json", headers=headers)
+
+
+@router.post("/{execution_id}/stop", operation_id="stop_execution", status_code=202, responses=OPEN)
 async def stop_execution(site: TheSite, who: Runs, execution_id: UUID, body: StopRequest | None = None) -> Done:
     """Stop a run and all its sub-agents. Stopping twice is stopping once."""
     await site.executions.stop(who.workspace, ExecutionId(execution_id), reason=body.reason if body else "")
     return Done()
 
 
-@router.get("/executions/{execution_id}/reviews", operation_id="list_reviews_of_execution", responses=FOUND)
-async def list_reviews_of_execution(site: TheSite, who: Reads, execution_id: UUID) -> ReviewList:
-    """What waits for a person in a run and its sub-agents, oldest first, with all of its data."""
-    reviews = await site.executions.reviews_of(who.workspace, ExecutionId(execution_id))
-    return ReviewList(reviews=[review_body(each) for each in reviews])
-
-
-@router.post(
-    "/executions/{execution_id}/reviews/{firing}", operation_id="decide_review", status_code=202, responses=OPEN
-)
-async def decide_review(site: TheSite, who: Runs, execution_id: UUID, firing: TheFiring, body: DecisionRequest) -> Done:
-    """Decide on what waits for a person; the first decision counts."""
-    await site.executions.decide(
-        who.workspace,
-        ExecutionId(execution_id),
-        firing,
-        approved=body.approved,
-        data=body.data,
-        message=body.message,
-        always=body.always,
-    )
-    return Done()
-
-
-@router.post("/executions/{execution_id}/rerun", operation_id="rerun_execution", status_code=202, responses=Chosen)
-async def rerun_execution(site: TheSite, who: Starts, execution_id: UUID, body: RerunRequest) -> RerunAnswer:
-    """Run again from a firing, in a new run; what does not follow from that firing is kept."""
+@router.post("/{execution_id}/rerun", operation_id="rerun_execution", status_code=202, responses=OPEN)
+async def rerun_execution(
+    site: TheSite, who: Starts, execution_id: UUID, body: RerunRequest, key: TheKey = None
+) -> RerunAnswer:
+    """Run again from a firing or a node, in a new run; what does not follow from that is kept."""
+    if (body.firing is None) == (body.node is None):
+        raise BadInput("Say from where: from a firing or from a node.", fix="Send firing or node.")
     id = ExecutionId(execution_id)
-    started = None
+    firings = () if body.firing is None else (body.firing,)
+    again = Again(firings, NodeId(body.node) if body.node else None, body.edits, body.newest)
     if body.preview:
-        found = await site.executions.rerun_preview(who.workspace, id, body.firing, newest=body.newest)
-    else:
-        now_ms = time.time_ns() // 1_000_000
-        started, found = await site.executions.rerun(
-            who.workspace, id, body.firing, edits=body.edits, newest=body.newest, now_ms=now_ms
-        )
-    repeats = [Repeat(firing=number, node=node) for number, node in found.repeats]
-    return RerunAnswer(execution_id=started, kept=found.kept, repeats=repeats)
-
-
-@router.get("/reviews", operation_id="list_reviews")
-async def list_reviews(site: TheSite, who: Reads) -> ReviewList:
-    """What waits for a person, oldest first, in all runs; of data over 64 KiB only size and SHA-256.
-
-    ``/api/v2/executions/{execution_id}/reviews`` gives all of it.
-    """
-    return ReviewList(reviews=[review_body(each) for each in await site.executions.open_reviews(who.workspace)])
+        return rerun_answer(None, await site.executions.rerun_preview(who.workspace, id, again))
+    now_ms = time.time_ns() // 1_000_000
+    return rerun_answer(*await site.executions.rerun(who.workspace, id, again, key=key, now_ms=now_ms))

@@ -1,0 +1,55 @@
+"""``POST /api/v2/builder/graphs/{graph_id}/execute``: runs are started here."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from treadle.base.ids import GraphId
+from treadle.features.executions.starting import Wanted
+from treadle.kernel.states import FINAL
+from treadle.sdk.credentials import CredentialsRef
+from treadle.web.access import Starts
+from treadle.web.bodies import FOUND
+from treadle.web.executions.answers import ended_json
+from treadle.web.executions.bodies import ExecuteRequest, RunReport, Started
+from treadle.web.idempotency import TheKeyHeader, checked_key
+from treadle.web.site import Site
+
+LONGEST_WAIT = 300.0
+"""Seconds that a request may wait for a run."""
+
+router = APIRouter(prefix="/api/v2/builder", tags=["executions"])
+
+
+@router.post(
+    "/graphs/{graph_id}/execute",
+    operation_id="execute_graph",
+    response_model=RunReport,
+    responses={**FOUND, 202: {"model": Started, "description": "It runs; ask for it by its id."}},
+)
+async def execute_graph(
+    request: Request,
+    who: Starts,
+    graph_id: str,
+    body: ExecuteRequest,
+    wait: Annotated[float, Query(description="Seconds to wait for the end, at most 300.")] = 0,
+    idempotency_key: TheKeyHeader = None,
+) -> Response:
+    """Start a run: 200 with its outputs when it ends within ``wait`` seconds, else 202 with its id."""
+    site: Site = request.app.state.site
+    key = checked_key(idempotency_key)
+    seconds = min(max(wait, 0.0), LONGEST_WAIT)
+    id, ended = await site.executions.run(who.workspace, _wanted(graph_id, body, key), seconds)
+    if seconds > 0 and ended.status in FINAL:
+        return Response(ended_json(id, ended), media_type="application/json")
+    started = Started(execution_id=id, status=ended.status).model_dump_json()
+    headers = {"Location": f"/api/v2/executions/{id}"}
+    return Response(started, 202, headers, media_type="application/json")
+
+
+def _wanted(graph_id: str, body: ExecuteRequest, key: str | None) -> Wanted:
+    settings: dict[str, Any] = {"safe_mode": body.safe_mode, "ask_before_sensitive": body.ask_before_sensitive}
+    if body.timezone is not None:
+        settings["timezone"] = body.timezone
+    chosen = {name: CredentialsRef(**each.model_dump()) for name, each in body.credentials.items()}
+    return Wanted(GraphId(graph_id), body.input_data, body.version, settings, chosen, key)
