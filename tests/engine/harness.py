@@ -97,6 +97,10 @@ class Calls:
     def note(self, ctx: Context) -> None:
         self.log.append((ctx.node, ctx.execution, ctx.firing, ctx.attempt))
 
+    def die(self) -> None:
+        """Kill the process, if it is one that may be killed."""
+        raise AssertionError("these are the tests themselves")
+
     def nodes(self) -> list[str]:
         return [node for node, *_ in self.log]
 
@@ -189,6 +193,19 @@ def blocks(calls: Calls) -> list[Block]:
         """Comes after some turns of the loop, now more and now fewer."""
         for _ in range(inputs.value * 7 % 12):
             await asyncio.sleep(0)
+        yield "value", inputs.value
+
+    @block(id="deadly", name="DeadlyBlock", outputs=Result, work=Work.EFFECT)
+    async def deadly(inputs: Value, ctx: Context) -> Stream:
+        """Kills its process."""
+        calls.note(ctx)
+        calls.die()
+        yield "value", inputs.value
+
+    @block(id="deadly_short", name="DeadlyShortBlock", outputs=Result, work=Work.PURE, short=True)
+    async def deadly_short(inputs: Value, ctx: Context) -> Stream:
+        """Kills its process before anything of the run is on the disk."""
+        calls.die()
         yield "value", inputs.value
 
     @block(id="streaming", name="StreamingBlock", outputs=Result, work=Work.PURE, streaming=True)

@@ -17,6 +17,7 @@ from treadle.base.ids import ExecutionId, WorkerId, WorkspaceId
 from treadle.engine import snapshots
 from treadle.engine.ports import AtOnce
 from treadle.engine.summary import storable
+from treadle.kernel.budget import Spent
 from treadle.kernel.records import Record, encode_records
 from treadle.kernel.states import FINAL
 
@@ -64,7 +65,13 @@ class Owner(Protocol):
     id: ExecutionId
     workspace: WorkspaceId
     epoch: int
-    stored_bytes: int
+    spent: Spent
+    deaths: int
+    """How many workers in a row have died with it."""
+
+    def moved_on(self) -> None:
+        """Something of it got done after that, and is durable."""
+        ...
 
     def lost(self) -> None:
         """Another worker holds the root: nothing that this process does for it counts any more."""
@@ -254,6 +261,8 @@ class Journal:
             elif owner.id not in held:
                 owner.lost()
             else:
+                if rows.moved_on and owner.id in rows.moved_on:
+                    owner.moved_on()
                 if batch.snapshots:
                     await snapshots.save(self._connection, owner, batch)
                 self._durable.append((owner, batch))
@@ -321,16 +330,19 @@ def _rows(batches: dict[Owner, Batch]) -> tuple[Rows, dict[Owner, str]]:
     rows = Rows()
     broken: dict[Owner, str] = {}
     for owner, batch in batches.items():
+        moves_on = owner.deaths > 0 and _moves_on(batch)
         try:
             for run in batch.runs:
                 _add_records(rows, owner, run)
         except (TypeError, ValueError, RecursionError) as error:
             broken[owner] = f"What the run wanted to record cannot be written: {error}"
             continue
-        owner.stored_bytes += batch.stored
+        owner.spent.stored_bytes += batch.stored
         rows.owners.append(owner.id)
         rows.owner_epochs.append(owner.epoch)
         rows.owner_workspaces.append(owner.workspace)
+        if moves_on:
+            rows.moved_on.append(owner.id)
         _add_summaries(rows, batch)
         rows.folded.extend(batch.folded)
         rows.reviews.extend(batch.reviews)
@@ -351,13 +363,18 @@ def _add_summaries(rows: Rows, batch: Batch) -> None:
     rows.changed.extend(changed.values())
 
 
+def _moves_on(batch: Batch) -> bool:
+    """Whether something gets done: what only begins, or begins again, has got nowhere yet."""
+    return any(record[0] not in ("begin", "start") for run in batch.runs for record in run.pending)
+
+
 def _add_records(rows: Rows, owner: Owner, run: Recorded) -> None:
     pending, run.pending = run.pending, []
     first = run.seq - len(pending) + 1
     for offset in range(0, len(pending), ROWS_OF):
         part = pending[offset : offset + ROWS_OF]
         body = encode_records(part)
-        owner.stored_bytes += len(body)
+        owner.spent.stored_bytes += len(body)
         rows.roots.append(owner.id)
         rows.executions.append(run.id)
         rows.workspaces.append(owner.workspace)
@@ -380,7 +397,7 @@ def _only(rows: Rows, ids: "set[UUID]") -> Rows:
         if root in ids:
             for name in ("roots", "executions", "workspaces", "epochs", "seqs", "counts", "bodies"):
                 getattr(part, name).append(getattr(rows, name)[index])
-    part.folded = rows.folded
+    part.folded, part.moved_on = rows.folded, rows.moved_on
     return part
 
 

@@ -148,6 +148,7 @@ class Limits:
     firings: int = 1_000_000
     depth: int = 20
     wall_seconds: float = 30 * 86_400.0
+    """For which workers have it, however many; waiting for a person, a time, an event or a worker does not count."""
     stored_bytes: int = 10_000_000_000
     credits: int = 1_000_000_000
     concurrent_firings: int = 1_000

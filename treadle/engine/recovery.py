@@ -148,12 +148,14 @@ class Recovery:
         stored_bytes: int,
     ) -> Root:
         root = Root(runs[row.id], row.workspace_id, row.epoch, self._services, self._journal, on_over)
-        root.stored_bytes = stored_bytes
+        root.deaths = row.deaths
+        root.spent.earlier_ms = row.active_ms
+        root.spent.stored_bytes = stored_bytes
         for each in tree:
             if each.root_id == row.id:
                 run = runs[each.id]
-                root.firings += run.machine.count
-                root.cost += run.summary.cost
+                root.spent.firings += run.machine.count
+                root.spent.credits += run.summary.cost
                 if not _is_past(run):
                     root.joined(run)
         return root

@@ -23,6 +23,7 @@ from treadle.engine.rows import charge_row, created_row
 from treadle.engine.run import NodeSpec, Run
 from treadle.engine.secrets import FiringSecrets
 from treadle.engine.summary import final_status, fold_summary, plain_json
+from treadle.kernel.budget import Spent
 from treadle.kernel.firing import Firing, Phase
 from treadle.kernel.records import FORMAT, Record, apply
 from treadle.kernel.states import Status
@@ -58,15 +59,14 @@ class Root:
         self.workspace = workspace
         self.epoch = epoch
         self.services = services
-        self.stored_bytes = 0
-        self.cost = 0
-        """Credits that all runs of the tree have used."""
+        self.deaths = 0
+        """How many workers in a row have died while they had it, and nothing of it was done in between."""
+        self.on_moved_on: Callable[[], object] = lambda: None
         self.runs: dict[ExecutionId, Run] = {main.id: main}
         self.active = 0
         """Firings that were launched and have not ended."""
         self.awaiting = 0
         """Of those, how many only wait for a sub-agent or a tool."""
-        self.firings = 0
         self.secretive = False
         """Whether a run of the tree has secrets: only then values are searched for them."""
         self.folded: set[int] = set()
@@ -84,7 +84,7 @@ class Root:
         self._draining = False
         self._drain_planned = False
         self._epoch_ms = int(services.clock.now().timestamp() * 1000) - int(services.clock.monotonic() * 1000)
-        self.started_ms = self.now_ms()
+        self.spent = Spent(self.now_ms())
         self.joined(main)
 
     # ---- records ------------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ class Root:
             self.check(run)
 
     def _resume_drain_later(self, run: Run) -> None:
-        if self._enforce_credits_and_bytes():
+        if self.enforce():
             return
         if run.seq >= run.snapshot_due:
             self._snapshot(run)
@@ -238,9 +238,10 @@ class Root:
     def _start(self, run: Run, firing: Firing) -> None:
         if firing.number not in run.machine.firings:
             return
-        self.firings += 1
-        if self.firings > self.services.limits.firings:
-            self.stop(f"The run passed its budget of {self.services.limits.firings:,} firings.", Status.FAILED)
+        spent = self.spent
+        spent.firings += 1
+        if spent.firings > self.services.limits.firings:
+            self.enforce()
             return
         spec = run.specs[firing.node]
         if spec.inline and spec.block is not None:
@@ -376,7 +377,7 @@ class Root:
             }
         if outcome.settlement.amount:
             extra["cost"] = outcome.settlement.amount
-            self.cost += outcome.settlement.amount
+            self.spent.credits += outcome.settlement.amount
         self._conclude(run, firing, spec, outcome, microseconds, extra)
 
     def _emit(self, run: Run, firing: Firing, secrets: FiringSecrets | None, emission: tuple[str, Any]) -> None:
@@ -511,7 +512,7 @@ class Root:
                 self._let_go()
             else:
                 self.rest()
-        elif not self._enforce_credits_and_bytes():
+        elif not self.enforce():
             if run.seq >= run.snapshot_due:
                 self._snapshot(run)
             self.rest()
@@ -520,16 +521,12 @@ class Root:
         if run.pending:
             snapshots.take(run, self.large, self.batch())
 
-    def _enforce_credits_and_bytes(self) -> bool:
-        """Stop the root if it has passed one of these budgets; whether it had."""
-        limits = self.services.limits
-        if self.stored_bytes <= limits.stored_bytes and self.cost <= limits.credits:
-            return False
-        passed = f"{limits.credits:,} credits"
-        if self.stored_bytes > limits.stored_bytes:
-            passed = f"{limits.stored_bytes:,} stored bytes"
-        self.stop(f"The run passed its budget of {passed}.", Status.FAILED)
-        return True
+    def enforce(self) -> bool:
+        """Stop the root if it has passed one of its budgets; whether it had."""
+        passed = self.spent.passed(self.services.limits, self.now_ms())
+        if passed and not self.over:
+            self.stop(f"The run passed its budget of {passed}.", Status.FAILED)
+        return bool(passed)
 
     def rest(self) -> None:
         """Put the root to sleep if all that is left waits for a time, a person or an event."""
@@ -563,6 +560,11 @@ class Root:
         self.abandon()
         self.batch().callbacks.append(lambda: self._on_over(self))
 
+    def moved_on(self) -> None:
+        """Something of it got done and is durable: if its worker dies now, that is the first time."""
+        self.deaths = 0
+        self.on_moved_on()
+
     def lost(self) -> None:
         """The lease is gone: whatever runs here counts for nothing."""
         self.ended = None
@@ -587,9 +589,3 @@ class Root:
         """When the earliest timer of the tree is due, in milliseconds since 1970."""
         dues = [f.due for run in self.open_runs() for f in run.machine.blocked_firings() if f.due is not None]
         return min(dues, default=None)
-
-    def enforce_time(self) -> None:
-        """Stop the root if it has run for longer than its budget."""
-        limit = self.services.limits.wall_seconds
-        if not self.over and self.now_ms() - self.started_ms > limit * 1000:
-            self.stop(f"The run passed its budget of {limit:g} seconds.", Status.FAILED)

@@ -45,6 +45,10 @@ class ExecutionRow:
     plan_digest: bytes
     status: Status
     epoch: int
+    active_ms: int
+    """For how long workers had it, before the one that has it now."""
+    deaths: int
+    """How many workers in a row have died while they had it, and nothing of it was done in between."""
     error: str | None
     firings: int
     failed: int

@@ -199,6 +199,7 @@ def _status(firing: Firing) -> str:
 
 def _started(view: FiringView, record: Record) -> None:
     view.attempt, view.started_ms = record[2], record[3]
+    view.status = "running"  # and stays so if the run ends under it
 
 
 def _sent(view: FiringView, record: Record) -> None:

@@ -15,6 +15,7 @@ from treadle.base.database import connect, create_pool
 from treadle.base.ids import ExecutionId, GraphId, WorkerId, WorkspaceId, uuid7
 from treadle.engine import inbox
 from treadle.engine.bell import QUEUE, PostgresBell, listen
+from treadle.engine.company import Company
 from treadle.engine.endings import Ended
 from treadle.engine.journal import DATABASE_GONE, Journal, OnCommitted
 from treadle.engine.ports import AtOnce, Services
@@ -41,6 +42,13 @@ _WRITING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "e
 """Of the journal's connection: planning its write anew for every commit would take a third of its time; and a plan that
 was made when the tables were empty must be good when they are full."""
 _CLAIM = "SELECT * FROM executions_claim_v2($1, $2, $3, $4, $5, $6::smallint)"
+_BURY = "SELECT workers_bury_v2($1, $2, $3, $4, $5)"
+_LEAVE = "SELECT workers_leave_v1($1)"
+_DIED = (
+    "{} workers in a row died while they had this run, and nothing of it got done in between. Most likely one of its"
+    " steps breaks the process or takes all memory: mend the one that had begun last, or switch its block off"
+    " (TREADLE_DISABLED_BLOCKS), and run again from there."
+)
 _HELD_BACK = "SELECT EXISTS (SELECT FROM executions WHERE status = 'QUEUED' AND parent_id IS NULL)"
 _log = logging.getLogger(__name__)
 
@@ -58,7 +66,7 @@ class Worker:
     """Runs executions in this process.
 
     ``capacity`` is how many roots it holds at once; ``at_once`` how many may be at work over all workers: what is above
-    that waits in the queue.
+    that waits in the queue. A run with which ``most_deaths`` workers in a row have died is ended.
     """
 
     def __init__(
@@ -68,12 +76,15 @@ class Worker:
         *,
         capacity: int = 5_000,
         at_once: AtOnce = AtOnce(),
+        most_deaths: int = 5,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._dsn = dsn
         self._services = services
         self._capacity = capacity
         self._at_once = at_once
+        self._most_deaths = most_deaths
+        self._company = Company(most_deaths, services.clock.monotonic)
         self._lease_seconds = lease_seconds
         self.roots: dict[ExecutionId, Root] = {}
         self._of_agents: Counter[tuple[WorkspaceId, GraphId]] = Counter()
@@ -124,11 +135,13 @@ class Worker:
         self._look.set()
 
     async def _bury_dead_neighbours(self) -> None:
-        """Leases of processes of this machine that are gone need not run out."""
-        for row in await self.pool.fetch("SELECT id, name FROM workers"):
-            if not process_lives(row["name"]):
-                await self.pool.execute("UPDATE workers SET expires_at = '-infinity' WHERE id = $1", row["id"])
-        await self.pool.execute("SELECT workers_bury_v1()")
+        """Free what dead workers had. Leases of processes of this machine that are gone need not run out."""
+        rows = await self.pool.fetch("SELECT id, name FROM workers")
+        dead = [row["id"] for row in rows if not process_lives(row["name"])]
+        reason = _DIED.format(self._most_deaths)
+        freed = await self.pool.fetchval(_BURY, self.id, dead, self._lease_seconds, self._most_deaths, reason)
+        if freed:
+            _log.warning("runs of workers that are gone are free again", extra={"runs": freed})
 
     async def close(self) -> None:
         """Give back what runs, and leave. Runs go on in another worker, or when this one starts again."""
@@ -145,8 +158,7 @@ class Worker:
         if self._wake_timer is not None:
             self._wake_timer.cancel()
         try:
-            await self.pool.execute("UPDATE workers SET expires_at = '-infinity' WHERE id = $1", self.id)
-            await self.pool.execute("SELECT workers_bury_v1()")
+            await self.pool.execute(_LEAVE, self.id)
             self.bell.ring(QUEUE)
             await self.bell.close()
             await asyncio.gather(self._journal_connection.close(), self._listener.close())
@@ -172,7 +184,7 @@ class Worker:
             self._listener.terminate()
             await asyncio.sleep(PAUSE_SECONDS)
             try:
-                await self.pool.execute("UPDATE workers SET expires_at = '-infinity' WHERE id = $1", old)
+                await self.pool.execute(_LEAVE, old)
                 await self._enter()
                 self._away = False
             except DATABASE_GONE:
@@ -327,7 +339,8 @@ class Worker:
             return 0
         me, recovery = self.id, self.recovery
         limits = self._at_once
-        claimed = await self.pool.fetch(_CLAIM, me, room, limits.of_workspace, limits.of_agent, [room], FORMAT)
+        company = self._company.places(room)
+        claimed = await self.pool.fetch(_CLAIM, me, room, limits.of_workspace, limits.of_agent, company, FORMAT)
         if not claimed:
             self._held_back = await self.pool.fetchval(_HELD_BACK)
             return 0
@@ -345,9 +358,12 @@ class Worker:
 
     def _take_up(self, root: Root, told: Iterable[inbox.Told]) -> None:
         self._hold(root)
+        if self._company.join(root):
+            root.on_moved_on = self._look.set
         root.hold()
         go_on(root)
         inbox.fold(root, told)
+        root.enforce()
         root.release()
 
     # ---- bells and time -----------------------------------------------------------------------------------------
@@ -408,13 +424,13 @@ class Worker:
                 self._look.set()
                 if self.roots:
                     await self._fold_inboxes()
-                self._enforce_time()
+                self._enforce_budgets()
             except Exception:  # noqa: BLE001 (the loop of the process)
                 _log.exception("the sweeper failed")
 
-    def _enforce_time(self) -> None:
+    def _enforce_budgets(self) -> None:
         for root in list(self.roots.values()):
-            root.enforce_time()
+            root.enforce()
 
     async def _beat(self) -> None:
         """Renew the lease; whoever lost it gives up what it held, and starts anew."""

@@ -132,7 +132,7 @@ async def _assemble(
         seals=seals,
     )
     at_once = AtOnce(settings.concurrent_runs_per_workspace, settings.concurrent_runs_per_agent)
-    worker = Worker(urls.engine, services, at_once=at_once)
+    worker = Worker(urls.engine, services, at_once=at_once, most_deaths=settings.max_worker_deaths)
     if works:
         await worker.start()
         stack.push_async_callback(worker.close)
