@@ -9,6 +9,7 @@ import pytest
 from tests.main.conftest import Call
 from tests.main.installs import FAILING, GREETING, OUTPUT, TEMPLATE, agent, written
 from treadle.features.graphs.reader import read_agent_file
+from treadle.web.builder.bodies import BlockBody
 
 
 def test_a_sound_agent_is_valid_without_a_database(bare: Call, tmp_path: Path) -> None:
@@ -51,11 +52,7 @@ def test_needed_credentials_are_told_and_whether_they_are_there(
 
 def test_blocks_are_listed_with_their_schemas_and_searched(bare: Call) -> None:
     every = bare("blocks", "--json").json
-    assert {"id", "name", "title", "description", "categories", "input_schema", "output_schema", "kind", "work"} | {
-        "static_output",
-        "version",
-        "disabled",
-    } == set(every[0])
+    assert set(every[0]) == set(BlockBody.model_fields)
     assert len({each["id"] for each in every}) == len(every) > 100
     found = bare("blocks", "text", "template").out
     assert "Fill Text Template" in found

@@ -11,7 +11,10 @@ from tests.conftest import isolated_settings
 from tests.e2e.deciding import AGENT, OUTPUT, OnlyModels, agent, node, read
 from tests.e2e.platforms import new_home
 from tests.sdk.models.servers import ProviderServer, Say, provider_server
-from treadle.base.ids import LOCAL_WORKSPACE, GraphId
+from treadle.base.errors import Forbidden
+from treadle.base.ids import LOCAL_WORKSPACE, BlockId, GraphId
+from treadle.features.executions.listing import RunFilter
+from treadle.features.executions.starting import WantedBlock
 from treadle.features.graphs.service import InvalidAgent
 from treadle.kernel.states import Status
 from treadle.main.wiring import Platform, running_platform
@@ -88,6 +91,16 @@ async def test_an_agent_with_it_does_not_start(world: World, block_id: str) -> N
     row = await platform.graphs.save(LOCAL_WORKSPACE, read(holding(block_id)))
     with pytest.raises(InvalidAgent, match="may not run here"):
         await platform.executions.start(LOCAL_WORKSPACE, GraphId(row.id), {})
+
+
+@pytest.mark.parametrize("block_id", [each.id for each in BLOCKS])
+async def test_it_does_not_run_by_itself(world: World, block_id: str) -> None:
+    RAN.clear()
+    before = await world[0].executions.lists.page(LOCAL_WORKSPACE, RunFilter(), limit=1)
+    with pytest.raises(Forbidden, match="may not run here"):
+        await world[0].executions.start_block(LOCAL_WORKSPACE, WantedBlock(BlockId(block_id), {"value": "x"}))
+    assert await world[0].executions.lists.page(LOCAL_WORKSPACE, RunFilter(), limit=1) == before
+    assert RAN == []
 
 
 @pytest.mark.parametrize("block_id", [each.id for each in BLOCKS])

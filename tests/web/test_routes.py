@@ -15,21 +15,6 @@ async def test_health_says_whether_the_database_answers(client: Client) -> None:
     assert await client.get("/health") == {"status": "ok", "version": client.site.version, "database": True}
 
 
-async def test_blocks_come_with_schemas_packed_and_only_when_they_have_changed(client: Client) -> None:
-    answer = await client.http.get("/api/v2/builder/blocks")
-    assert answer.headers["content-encoding"] == "gzip"
-    blocks = answer.json()["blocks"]
-    assert len(blocks) == len(client.site.registry)
-    assert all(each["input_schema"]["type"] == "object" for each in blocks)
-    plain = await client.http.get("/api/v2/builder/blocks", headers={"Accept-Encoding": "identity"})
-    assert "content-encoding" not in plain.headers
-    assert plain.json() == answer.json()
-    again = await client.http.get(
-        "/api/v2/builder/blocks", headers={"If-None-Match": f'"x", W/{answer.headers["etag"]}'}
-    )
-    assert (again.status_code, again.content) == (304, b"")
-
-
 async def test_an_agent_is_saved_found_and_given_out(client: Client) -> None:
     made = await client.post("/api/v2/builder/graphs", GREETING, status=201)
     assert made["input_schema"]["required"] == ["who"]

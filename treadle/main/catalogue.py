@@ -8,8 +8,8 @@ from treadle.features.graphs.validation import has_errors, validate
 from treadle.main.agent_input import read_agent
 from treadle.main.terminal import BAD_INPUT, err, one_line, out, plain, print_json, print_problems
 from treadle.main.wiring import credentials_of_install, make_registry
-from treadle.sdk.block import Block
 from treadle.web.builder.answers import block_body
+from treadle.web.builder.block_catalogue import words_of
 from treadle.web.builder.bodies import CredentialNeedBody
 from treadle.web.builder.needs import need_bodies
 from treadle.web.problems import problem_body
@@ -58,7 +58,9 @@ def _print_need(need: CredentialNeedBody) -> None:
 def list_blocks(query: str, *, json: bool) -> None:
     """Print the blocks that the query fits, all without one."""
     registry = make_registry(load_settings().disabled_blocks)
-    found = sorted((each for each in registry if fits(each, query)), key=lambda each: each.name)
+    wanted = query.lower().split()
+    fitting = (each for each in registry if all(word in words_of(each) for word in wanted))
+    found = sorted(fitting, key=lambda each: each.name)
     if json:
         print_json([block_body(each).model_dump(mode="json") for each in found])
         return
@@ -71,9 +73,3 @@ def list_blocks(query: str, *, json: bool) -> None:
         table.add_row(plain(each.title + mark), plain(", ".join(each.categories).lower()), description)
     out().print(table)
     out().print(f"{len(found)} blocks", style="dim")
-
-
-def fits(block: Block, query: str) -> bool:
-    """Whether every word of the query stands in the block's name, title, categories, description or id."""
-    text = " ".join((block.id, block.name, block.title, block.description, *block.categories)).lower()
-    return all(word in text for word in query.lower().split())

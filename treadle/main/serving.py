@@ -95,6 +95,8 @@ async def _serve(settings: Settings, token: str, url: str, begun: float) -> None
             await _until_answering(settings, serving)
             tune_garbage_collector()
             _greet(settings, url, token, time.monotonic() - begun)
+            made = asyncio.create_task(site.catalogue.get(), name="block-catalogue")  # before anybody asks for it
+            stack.callback(made.cancel)
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             _log.info("Stopping; what runs goes on at the next start")
         finally:

@@ -7,6 +7,7 @@ from treadle.base.migrations import release
 from treadle.features.idempotency.service import Idempotency
 from treadle.main.people import people_of
 from treadle.main.wiring import Platform
+from treadle.web.builder.block_catalogue import BlockCatalogue
 from treadle.web.edge import Edge, Limited, Rates
 from treadle.web.rate_limits import Rate
 from treadle.web.site import Site
@@ -29,6 +30,7 @@ def site_of(platform: Platform, start_token: str | None, url: str) -> Site:
         files=platform.files,
         idempotency=Idempotency(platform.database),
         registry=platform.registry,
+        catalogue=BlockCatalogue(platform.registry),
         worker=platform.worker,
         vault=platform.vault,
         credentials=platform.credentials,

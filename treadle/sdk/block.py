@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from treadle.base.ids import BlockId
 from treadle.sdk.context import Context
+from treadle.sdk.credentials import credentials_providers
 from treadle.sdk.inputs import InputReader
 from treadle.sdk.pins import Inputs, Outputs
 
@@ -100,6 +101,11 @@ class Block:
     def reader(self) -> InputReader:
         """Turns what arrived on the pins into the block's input model."""
         return InputReader(self.inputs)
+
+    @cached_property
+    def providers(self) -> tuple[str, ...]:
+        """The providers whose credentials its pins take, sorted."""
+        return credentials_providers(self.inputs)
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:

@@ -163,9 +163,15 @@ def serve(source: int, sink: int) -> NoReturn:
             view = view[os.write(sink, view) :]
 
 
+def import_from(folder: str) -> None:
+    """Find the platform where the parent has it: before any that is installed, after Python's own modules."""
+    installed = (place for place, path in enumerate(sys.path) if path.endswith("site-packages"))
+    sys.path.insert(next(installed, len(sys.path)), folder)
+
+
 def main() -> None:
     """Take stdin and stdout for frames, so that nothing that a function prints gets between them; then serve."""
-    sys.path.append(sys.argv[1])
+    import_from(sys.argv[1])
     source, sink = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for each in (0, 1, 2):

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+_PROVIDERS = "credentials_provider"
+
 
 class AuthKind(StrEnum):
     """The ways in which a provider knows its caller."""
@@ -46,6 +48,13 @@ class Credentials:
         return CredentialsRef(id=self.id, provider=self.provider, type=self.kind)
 
 
+def credentials_providers(inputs: type[BaseModel]) -> tuple[str, ...]:
+    """The providers that the credentials pins of a model name, sorted."""
+    extras = [field.json_schema_extra for field in inputs.model_fields.values()]
+    named = [extra[_PROVIDERS] for extra in extras if isinstance(extra, dict) and _PROVIDERS in extra]
+    return tuple(sorted({str(name) for names in named if isinstance(names, list) for name in names}))
+
+
 def credentials_pin(
     *providers: str,
     kinds: tuple[AuthKind, ...] = (AuthKind.API_KEY,),
@@ -61,7 +70,7 @@ def credentials_pin(
     ``discriminator_mapping``.
     """
     extra: dict[str, Any] = {
-        "credentials_provider": list(providers),
+        _PROVIDERS: list(providers),
         "credentials_types": [kind.value for kind in kinds],
         "credentials_scopes": list(scopes),
         "advanced": False,

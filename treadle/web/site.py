@@ -17,6 +17,7 @@ from treadle.features.files.service import Files
 from treadle.features.graphs.service import Graphs
 from treadle.features.idempotency.service import Idempotency
 from treadle.sdk.registry import Registry
+from treadle.web.builder.block_catalogue import BlockCatalogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Site:
     files: Files
     idempotency: Idempotency
     registry: Registry
+    catalogue: BlockCatalogue
     worker: Worker
     vault: Vault
     credentials: CredentialsSource

@@ -18,6 +18,7 @@ from treadle.base.reading import WorkspaceReader
 from treadle.features.executions import listing
 from treadle.features.executions.listing import RunFilter, RunLists
 from treadle.kernel.states import Status
+from treadle.sdk.registry import Registry
 
 OTHER = WorkspaceId(uuid7())
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -94,7 +95,7 @@ async def lists(database: DatabaseUrls) -> AsyncIterator[RunLists]:
         await _fill(owner, RUNS, workspace)
     await owner.close()
     reader = await WorkspaceReader.open(database.api)
-    yield RunLists(reader)
+    yield RunLists(reader, Registry([]))
     reader.close()
 
 

@@ -14,7 +14,9 @@ import msgspec
 from treadle.base.ids import ExecutionId, GraphId, WorkspaceId
 from treadle.base.reading import WorkspaceReader
 from treadle.features.executions.times import SKEW, began, lowest_id, seconds_between, within_reach
+from treadle.features.graphs.single_block import block_named
 from treadle.kernel.states import FINAL, Status
+from treadle.sdk.registry import Registry
 
 COUNTED = 10_000
 """Up to here totals are exact."""
@@ -102,8 +104,9 @@ class RunLists:
     changes any more: it is encoded once, and remembered.
     """
 
-    def __init__(self, reader: WorkspaceReader) -> None:
+    def __init__(self, reader: WorkspaceReader, registry: Registry) -> None:
         self._reader = reader
+        self._registry = registry
         self._many: dict[tuple[WorkspaceId, RunFilter], float] = {}
         self._names: dict[tuple[WorkspaceId, str, int], str] = {}
         self._over: dict[UUID, bytes] = {}
@@ -191,7 +194,12 @@ class RunLists:
             if len(known) >= _NAMES_KEPT:
                 known.clear()
             known.update({(workspace, row["id"], row["version"]): row["name"] for row in found})
-        return {each: known.get((workspace, *each), "") for each in versions}
+        return {each: known.get((workspace, *each)) or self._block(each[0]) for each in versions}
+
+    def _block(self, graph: str) -> str:
+        """The name of a run of a block by itself; its agent of one node is not saved."""
+        block = block_named(graph, self._registry)
+        return block.title if block else ""
 
 
 def _query(workspace: WorkspaceId, wanted: RunFilter) -> _Query:

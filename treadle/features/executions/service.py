@@ -23,7 +23,7 @@ from treadle.features.executions.listing import RunLists
 from treadle.features.executions.repository import ExecutionRepository
 from treadle.features.executions.reviews import Reviews
 from treadle.features.executions.sharing import Shares
-from treadle.features.executions.starting import Starter, Wanted
+from treadle.features.executions.starting import Starter, Wanted, WantedBlock
 from treadle.features.executions.times import FIRST, seconds_of, within_reach
 from treadle.features.executions.values import StoredValue, stored_value
 from treadle.features.graphs.runnable import RunnableAgents
@@ -82,7 +82,7 @@ class Executions:
         self._worker = worker
         agents = RunnableAgents(graphs, registry, reader)
         self._starter = Starter(store, graphs, agents, registry, credentials, worker, timezone)
-        self.lists = RunLists(reader)
+        self.lists = RunLists(reader, registry)
         self.reviews = Reviews(reader, store, blobs)
         self.shares = Shares(reader)
 
@@ -116,6 +116,15 @@ class Executions:
             left = until - asyncio.get_running_loop().time()
             ended = await self.ended(await self._waited(workspace, id, left))
         return id, ended
+
+    async def start_block(self, workspace: WorkspaceId, wanted: WantedBlock) -> ExecutionId:
+        """Run one block by itself. Raises as ``Starter.start_block``."""
+        return await self._starter.start_block(workspace, wanted)
+
+    async def run_block(self, workspace: WorkspaceId, wanted: WantedBlock, seconds: float) -> tuple[ExecutionId, Ended]:
+        """Run one block by itself, and wait for it as ``run`` does. Raises as ``Starter.start_block``."""
+        id = await self._starter.start_block(workspace, wanted)
+        return id, await self.ended(await self._waited(workspace, id, seconds))
 
     async def _waited(self, workspace: WorkspaceId, id: ExecutionId, seconds: float) -> ExecutionRow:
         if self._worker is not None and seconds > 0:

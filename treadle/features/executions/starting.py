@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from treadle.base.errors import BadInput
-from treadle.base.ids import ExecutionId, GraphId, WorkspaceId, uuid7
+from treadle.base.ids import BlockId, ExecutionId, GraphId, WorkspaceId, uuid7
 from treadle.engine.endings import Ended
 from treadle.engine.run import Asked
 from treadle.engine.secrets import secret_inputs
@@ -41,6 +41,19 @@ class Wanted:
     """Those to use, by the names of the agent's needs; what is not named is found as on the nodes."""
     key: str | None = None
     """Asking again with the same key starts nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedBlock:
+    """A run of one block by itself that somebody wants."""
+
+    block: BlockId
+    inputs: Mapping[str, Any]
+    """Values by pin."""
+    settings: Mapping[str, Any] | None = None
+    credentials: Mapping[str, CredentialsRef] | None = None
+    """By pin; those of other pins are found as on the nodes of an agent."""
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,25 @@ class Starter:
         """
         ready = await self._ready(workspace, wanted)
         return await self._start(workspace, ready) if isinstance(ready, _Ready) else ready
+
+    async def start_block(self, workspace: WorkspaceId, wanted: WantedBlock) -> ExecutionId:
+        """Run one block by itself, as an agent of one node: recorded, limited and charged like every other run.
+
+        Raises:
+            NotFound: no such block.
+            BlockSwitchedOff: it may not run here.
+            BadRunInputs: the block does not have such an input.
+            InvalidAgent: an input is missing, or of a wrong type.
+            AskedDifferently: the key was used for something else.
+        """
+        chosen = {pin: ref.model_dump(mode="json") for pin, ref in (wanted.credentials or {}).items()}
+        plan, inputs = await self._graphs.prepare_block(workspace, wanted.block, wanted.inputs, chosen)
+        asked = None
+        if wanted.key is not None:
+            check_key(wanted.key)
+            asked = Asked(wanted.key, _digest_of_block(plan, inputs, wanted))
+        settings = {"timezone": self._timezone, **(wanted.settings or {})}
+        return await self.begin(workspace, plan, inputs, settings=settings, asked=asked)
 
     async def run(self, workspace: WorkspaceId, wanted: Wanted, seconds: float) -> tuple[ExecutionId, Ended | None]:
         """Start a run and wait for its end that long; what it ended with, if it did and this process knows it.
@@ -158,6 +190,14 @@ def check_key(key: str) -> None:
     """Raises ``BadInput`` for a key of a person that could be one of the platform's own."""
     if key.startswith(OWN_KEYS):
         raise BadInput(f"An idempotency key may not begin with {OWN_KEYS}", fix="Use a UUID.")
+
+
+def _digest_of_block(plan: Plan, inputs: Mapping[int, Mapping[str, Any]], wanted: WantedBlock) -> bytes:
+    """Of what is asked for; secrets are encrypted constants of the plan, of which only the names count."""
+    ((index, given),) = inputs.items()
+    secret = sorted(plan.nodes[index].constants)
+    settings = sorted((wanted.settings or {}).items())
+    return hashlib.sha256(encode_records([(str(wanted.block), secret, given, settings)])).digest()
 
 
 def _digest(wanted: Wanted, plan: Plan) -> bytes:

@@ -20,6 +20,15 @@ from treadle.features.graphs.schemas import input_schema, output_schema, run_inp
 from treadle.features.graphs.secret_places import SecretInputs, secret_inputs_of
 from treadle.features.graphs.secret_values import holds_masks, put_back, seal_secrets, secret_inputs_by_id
 from treadle.features.graphs.shown_diff import shown_diff
+from treadle.features.graphs.single_block import (
+    NODE,
+    agent_of,
+    block_named,
+    runnable_block,
+    split_secrets,
+    with_child_outputs,
+    with_credentials,
+)
 from treadle.features.graphs.storage import GraphStorage
 from treadle.features.graphs.validation import has_errors, validate
 from treadle.features.graphs.view import Problem
@@ -255,9 +264,10 @@ class Graphs:
             return await repository.page(query)
 
     async def names(self, workspace: WorkspaceId, graphs: Collection[str]) -> dict[str, str]:
-        """The names of these graphs by id, those of deleted ones too."""
+        """The names of these graphs by id, those of deleted ones and of blocks that ran by themselves too."""
+        blocks = {id: block.title for id in graphs if (block := block_named(id, self._registry)) is not None}
         async with self._storage.repository(workspace) as repository:
-            return await repository.names(graphs)
+            return {**blocks, **await repository.names(graphs)}
 
     async def named(self, workspace: WorkspaceId, name: str) -> list[str]:
         """The ids of the graphs with exactly that name."""
@@ -337,6 +347,30 @@ class Graphs:
     ) -> tuple[GraphPart, Plan]:
         """A version as it was saved, and its stored plan. Raises ``NotFound``."""
         return await self._compile(workspace, graph, version)
+
+    async def prepare_block(
+        self, workspace: WorkspaceId, id: BlockId, inputs: Mapping[str, Any], credentials: Mapping[str, Any]
+    ) -> tuple[Plan, dict[int, dict[str, Any]]]:
+        """The plan of a block that is run by itself, and what its node is given.
+
+        Raises:
+            NotFound: no such block.
+            BlockSwitchedOff: it may not run here.
+            BadRunInputs: the block does not have such an input.
+            InvalidAgent: an input is missing, or of a wrong type.
+        """
+        block = runnable_block(id, self._registry)
+        agent = agent_of(block, with_credentials(block, inputs, credentials), self._registry)
+        if id in SUB_AGENT_BLOCKS:
+            agent = with_child_outputs(await self.completed(workspace, agent), self._registry)
+        problems = validate(agent, self._registry, for_run=True, complete=True)
+        if has_errors(problems):
+            raise InvalidAgent(problems)
+        seal_secrets(agent, self._registry, secret_inputs_by_id(agent.graphs), self._seals, workspace)
+        node = agent.nodes[0]
+        node.input_default, given = split_secrets(node.input_default)
+        plan = compile_plan(to_graph(agent), self._facts)
+        return plan, {plan.index(NODE): given}
 
     def sealed(self, workspace: WorkspaceId, value: Any) -> Any:
         """The value with its texts encrypted, as secrets are kept."""

@@ -135,26 +135,56 @@ class Verdict(GraphForms):
     """What in the file was odd, and mended or left out."""
 
 
-class BlockBody(Answer):
-    """A block."""
+class BlockCard(Answer):
+    """A block in a menu."""
 
     id: str
     name: str
     title: str
     description: str
     categories: list[str]
+    types: list[str]
+    """``input``, ``output``, ``action``, ``trigger``, ``ai``, ``agent``, ``human`` or ``note``; one may be several."""
+    providers: list[str]
+    """Whose credentials it takes."""
+    cost: int
+    """Credits for one run; one is a US cent."""
+    disabled: str
+    """Why it may not run here; empty when it may."""
+
+
+class BlockBody(Answer):
+    """A block, with all that its form needs."""
+
+    id: str
+    name: str
+    title: str
+    description: str
+    categories: list[str]
+    providers: list[str]
+    """Whose credentials it takes."""
     input_schema: JsonObject
+    """JSON Schema of the input pins: titles, descriptions, placeholders, formats, choices, ``advanced``, ``secret``."""
     output_schema: JsonObject
+    input_order: list[str]
+    """The input pins as they stand in the form; objects of JSON have no order."""
+    output_order: list[str]
     kind: str
     work: Literal["pure", "read", "effect"]
     """What it may touch: nothing, reading the outside, changing it."""
     static_output: bool
+    """Whether its outputs stay where they arrive, instead of being used up."""
+    sensitive: bool
+    """Whether some people want to be asked before it runs."""
+    cost: int
+    """Credits for one run; one is a US cent."""
     version: int
     disabled: str
     """Why it may not run here; empty when it may."""
 
 
 class BlockList(Answer):
-    """The blocks of this install."""
+    """Blocks of this install, by title."""
 
     blocks: list[BlockBody]
+    total: int

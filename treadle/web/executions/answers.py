@@ -20,6 +20,7 @@ from treadle.features.executions.service import Executions
 from treadle.features.executions.times import seconds_of
 from treadle.kernel.records import Record
 from treadle.web.executions.bodies import (
+    BlockReport,
     Event,
     FiringBody,
     NamedValue,
@@ -158,6 +159,14 @@ def ended_json(id: ExecutionId, ended: Ended) -> bytes:
             "seconds": ended.seconds,
         }
     )
+
+
+def block_report(id: ExecutionId, ended: Ended) -> BlockReport:
+    """How a block that ran by itself ended."""
+    outputs: dict[str, list[Any]] = {}
+    for name, value in ended.outputs:
+        outputs.setdefault(name, []).append(plain_value(masked(value)))
+    return BlockReport(execution_id=id, status=ended.status, outputs=outputs, error=ended.error)
 
 
 async def run_report(executions: Executions, row: ExecutionRow) -> RunReport:

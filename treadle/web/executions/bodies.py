@@ -402,6 +402,27 @@ class ExecuteRequest(Request):
         return value
 
 
+class BlockExecuteRequest(Request):
+    """Run one block by itself."""
+
+    input_data: dict[str, Json] = {}
+    """Values for its input pins, by name."""
+    credentials: dict[str, CredentialsChoice] = {}
+    """For its credentials pins, by name; left out, the only ones of the workspace that fit are used."""
+    safe_mode: bool = True
+    """Whether a block that asks a person does ask."""
+
+
+class BlockReport(Answer):
+    """How a block that ran by itself has ended."""
+
+    execution_id: UUID
+    status: Status
+    outputs: dict[str, list[Json]]
+    """What it sent, by output pin, in order."""
+    error: str | None
+
+
 class Started(Answer):
     """A run that goes on."""
 

@@ -1,19 +1,20 @@
-"""``POST /api/v2/builder/graphs/{graph_id}/execute``: runs are started here."""
+"""``POST /api/v2/builder/{graphs|blocks}/{id}/execute``: runs are started here."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from treadle.base.ids import GraphId
-from treadle.features.executions.starting import Wanted
+from treadle.base.ids import BlockId, ExecutionId, GraphId
+from treadle.engine.endings import Ended
+from treadle.features.executions.starting import Wanted, WantedBlock
 from treadle.kernel.states import FINAL
 from treadle.sdk.credentials import CredentialsRef
 from treadle.web.access import Starts
 from treadle.web.bodies import FOUND
-from treadle.web.executions.answers import ended_json
-from treadle.web.executions.bodies import ExecuteRequest, RunReport, Started
+from treadle.web.executions.answers import block_report, ended_json
+from treadle.web.executions.bodies import BlockExecuteRequest, BlockReport, ExecuteRequest, RunReport, Started
 from treadle.web.idempotency import TheKeyHeader, checked_key
-from treadle.web.site import Site
+from treadle.web.site import Site, TheSite
 
 LONGEST_WAIT = 300.0
 """Seconds that a request may wait for a run."""
@@ -42,9 +43,37 @@ async def execute_graph(
     id, ended = await site.executions.run(who.workspace, _wanted(graph_id, body, key), seconds)
     if seconds > 0 and ended.status in FINAL:
         return Response(ended_json(id, ended), media_type="application/json")
-    started = Started(execution_id=id, status=ended.status).model_dump_json()
-    headers = {"Location": f"/api/v2/executions/{id}"}
-    return Response(started, 202, headers, media_type="application/json")
+    return _started(id, ended)
+
+
+@router.post(
+    "/blocks/{block_id}/execute",
+    operation_id="execute_block",
+    response_model=BlockReport,
+    responses={**FOUND, 202: {"model": Started, "description": "It runs; ask for it by its id."}},
+)
+async def execute_block(
+    site: TheSite,
+    who: Starts,
+    block_id: str,
+    body: BlockExecuteRequest,
+    wait: Annotated[float, Query(description="Seconds to wait for the end, at most 300.")] = 30,
+    idempotency_key: TheKeyHeader = None,
+) -> Any:
+    """Run one block by itself: 200 with its outputs when it ends within ``wait`` seconds, else 202 with its id.
+
+    It is a run like every other: recorded, limited and charged.
+    """
+    chosen = {pin: CredentialsRef(**each.model_dump()) for pin, each in body.credentials.items()}
+    settings = {"safe_mode": body.safe_mode}
+    wanted = WantedBlock(BlockId(block_id), body.input_data, settings, chosen, checked_key(idempotency_key))
+    id, ended = await site.executions.run_block(who.workspace, wanted, min(max(wait, 0.0), LONGEST_WAIT))
+    return block_report(id, ended) if wait > 0 and ended.status in FINAL else _started(id, ended)
+
+
+def _started(id: ExecutionId, ended: Ended) -> Response:
+    body = Started(execution_id=id, status=ended.status).model_dump_json()
+    return Response(body, 202, {"Location": f"/api/v2/executions/{id}"}, media_type="application/json")
 
 
 def _wanted(graph_id: str, body: ExecuteRequest, key: str | None) -> Wanted:
