@@ -197,7 +197,7 @@ async def test_k1_stored_credentials_are_used_and_nowhere_in_the_open(world: Wor
             assert ended.status is status and STORED in world.server.seen[-1].headers["authorization"]
             await assert_hidden(world, ended.id, STORED)
     finally:
-        await vault.remove(LOCAL_WORKSPACE, CredentialsId(row.id), force=True)
+        await vault.remove(LOCAL_WORKSPACE, OPERATOR, CredentialsId(row.id), force=True)
 
 
 @module

@@ -1,8 +1,11 @@
 """``treadle rotate-keys``: a new key for all stored secrets."""
 
+import json as json_codec
+
 from treadle.base.crypto import key_ring
 from treadle.base.data_keys import SEALED_DATA_KEYS, load_data_keys, replace_lost_data_key
 from treadle.base.database import connect, running_database
+from treadle.base.ids import uuid7
 from treadle.base.key_rotation import Rotation, rotate_keys
 from treadle.base.migrations import migrate
 from treadle.features.accounts.signing import SEALED_SIGNING_KEYS
@@ -12,6 +15,9 @@ from treadle.main.terminal import err, out, print_json
 
 SEALED_TABLES = (SEALED_DATA_KEYS, SEALED_CREDENTIALS, SEALED_SIGNING_KEYS)
 """Every table that holds what the ring has encrypted."""
+
+
+_NOTE = "INSERT INTO audit_log (id, action, target, details) VALUES ($1, 'keys.rotated', $2, $3)"
 
 
 async def rotate(*, lost: bool, json: bool) -> None:
@@ -33,6 +39,8 @@ async def rotate(*, lost: bool, json: bool) -> None:
             elif await replace_lost_data_key(connection, ring) and not json:
                 err().print("Secret inputs have a new data key. Start every Treadle process again.", style="yellow")
             done = await rotate_keys(connection, ring, SEALED_TABLES)
+            told = json_codec.dumps({"resealed": done.resealed, "dropped": done.dropped, "lost": lost})
+            await connection.execute(_NOTE, uuid7(), done.key, told)
         finally:
             await connection.close()
     if json:

@@ -55,7 +55,7 @@ class World:
 
     def source(self, shared: str = "", **environ: str) -> CredentialsSource:
         keyring = Keyring(known_setups(), environ, self.home)
-        return CredentialsSource(keyring, keyless(), self.vault, frozenset(filter(None, shared.split(","))))
+        return CredentialsSource(keyring, keyless(), self.vault, frozenset(filter(None, shared.split(","))), self.clock)
 
     async def given(
         self,
@@ -108,8 +108,8 @@ async def test_credentials_of_others_are_not_found(world: World, act: str) -> No
     for id in (CredentialsId(row.id), CredentialsId(uuid7())):
         calls = {
             "get": world.vault.get(world.other, id),
-            "change": world.vault.change(world.other, id, {"title": "x"}),
-            "remove": world.vault.remove(world.other, id, force=True),
+            "change": world.vault.change(world.other, OPERATOR, id, {"title": "x"}),
+            "remove": world.vault.remove(world.other, OPERATOR, id, force=True),
         }
         wanted = calls.pop(act)
         [each.close() for each in calls.values()]
@@ -200,12 +200,12 @@ async def test_a_change_counts_at_once_here_and_soon_elsewhere(world: World) -> 
     elsewhere = replace_vault(world)
     assert (await elsewhere.given(ADD_LABEL))["credentials"].secret.get_secret_value() == CANARY
     id = CredentialsId(row.id)
-    changed = await world.vault.change(LOCAL_WORKSPACE, id, {"title": "New"}, Secret(SecretStr("another")))
+    changed = await world.vault.change(LOCAL_WORKSPACE, OPERATOR, id, {"title": "New"}, Secret(SecretStr("another")))
     assert (changed.title, changed.provider) == ("New", "github") and changed.updated_at >= row.created_at
     assert (await world.given(ADD_LABEL))["credentials"].secret.get_secret_value() == "another"
     world.clock.advance(vault_module.STALE_SECONDS)
     assert (await elsewhere.given(ADD_LABEL))["credentials"].secret.get_secret_value() == "another"
-    await world.vault.remove(LOCAL_WORKSPACE, id)
+    await world.vault.remove(LOCAL_WORKSPACE, OPERATOR, id)
     with pytest.raises(CredentialsNeeded):
         await world.given(ADD_LABEL)
     world.clock.advance(vault_module.STALE_SECONDS)
@@ -263,10 +263,10 @@ async def test_what_is_used_is_deleted_only_by_force(world: World) -> None:
 
     world.vault.tell_uses(uses)
     with pytest.raises(CredentialsInUse, match="the agent Label them") as caught:
-        await world.vault.remove(LOCAL_WORKSPACE, CredentialsId(row.id))
+        await world.vault.remove(LOCAL_WORKSPACE, OPERATOR, CredentialsId(row.id))
     assert caught.value.uses[0].id == "g1"
-    await world.vault.remove(LOCAL_WORKSPACE, CredentialsId(other.id))
-    await world.vault.remove(LOCAL_WORKSPACE, CredentialsId(row.id), force=True)
+    await world.vault.remove(LOCAL_WORKSPACE, OPERATOR, CredentialsId(other.id))
+    await world.vault.remove(LOCAL_WORKSPACE, OPERATOR, CredentialsId(row.id), force=True)
     assert (await world.vault.listed(LOCAL_WORKSPACE, Page())) == ([], 0)
 
 
@@ -308,10 +308,24 @@ async def test_unknown_providers_and_too_many_are_refused(world: World, monkeypa
 async def test_a_change_is_checked_like_what_is_new(world: World) -> None:
     login = CredentialsId((await world.vault.add(LOCAL_WORKSPACE, OPERATOR, LOGIN)).id)
     with pytest.raises(BadCredentials, match="belong together"):
-        await world.vault.change(LOCAL_WORKSPACE, login, {"username": ""})
+        await world.vault.change(LOCAL_WORKSPACE, OPERATOR, login, {"username": ""})
     with pytest.raises(BadCredentials, match="secret is missing"):
-        await world.vault.change(LOCAL_WORKSPACE, login, {}, Secret())
+        await world.vault.change(LOCAL_WORKSPACE, OPERATOR, login, {}, Secret())
     assert (await world.given(TRANSCRIBE))["credentials"].username == "me"
+
+
+async def test_what_befalls_them_is_in_the_audit_log_without_the_secret(world: World) -> None:
+    id = CredentialsId((await world.vault.add(LOCAL_WORKSPACE, OPERATOR, KEY)).id)
+    await world.vault.change(LOCAL_WORKSPACE, OPERATOR, id, {"title": "New"}, Secret(SecretStr(CANARY)))
+    await world.vault.remove(LOCAL_WORKSPACE, OPERATOR, id, force=True)
+    owner = await connect(world.urls.owner)
+    rows = await owner.fetch("SELECT * FROM audit_log WHERE action LIKE 'credentials.%' ORDER BY id")
+    await owner.close()
+    assert [row["action"] for row in rows] == ["credentials.created", "credentials.changed", "credentials.deleted"]
+    assert {(row["workspace_id"], row["actor"], row["target"]) for row in rows} == {
+        (LOCAL_WORKSPACE, OPERATOR, str(id))
+    }
+    assert '"secret"' in rows[1]["details"] and CANARY not in str(rows)
 
 
 async def test_lists_come_in_pages_newest_first(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,7 +36,7 @@ class Offer:
     title: str
     own: bool
     """Of the workspace itself, else of the whole install."""
-    expired: bool
+    expires_at: datetime | None
     open: Callable[[], Credentials]
     """The credentials with their secret. Raises ``CredentialsNeeded`` when it cannot be decrypted."""
 
@@ -55,6 +55,8 @@ class Offers:
     """All credentials that a workspace may use."""
 
     every: tuple[Offer, ...]
+    now: datetime
+    """What has expired by now is told, and not used."""
     keyless: frozenset[str] = frozenset()
     """Providers that need none."""
     remedy: Callable[[str], str] = "Add credentials of {}.".format
@@ -73,9 +75,9 @@ class Offers:
             CredentialsNeeded: there are none, or several and no choice, or the chosen ones have expired.
         """
         fitting = [each for each in self.every if each.fits(wish)]
-        found = self._chosen(fitting, wish.ref) or _only([each for each in fitting if not each.expired])
+        found = self._chosen(fitting, wish.ref) or _only([each for each in fitting if not self._expired(each)])
         if found is not None:
-            if found.expired:
+            if self._expired(found):
                 raise CredentialsNeeded(f"{_name(found)} expired", fix="Enter a new secret, or choose others.")
             return found
         if not required or set(wish.providers) & self.keyless:
@@ -87,11 +89,15 @@ class Offers:
         if ref is None:
             return None
         named = next((each for each in fitting if each.id == ref.id), None)
-        return named or _only([each for each in fitting if each.provider == ref.provider and not each.expired])
+        live = [each for each in fitting if each.provider == ref.provider and not self._expired(each)]
+        return named or _only(live)
+
+    def _expired(self, offer: Offer) -> bool:
+        return offer.expires_at is not None and offer.expires_at <= self.now
 
     def _needed(self, wish: Wish, fitting: Sequence[Offer]) -> CredentialsNeeded:
         names = " or ".join(wish.providers)
-        live = [each for each in fitting if not each.expired]
+        live = [each for each in fitting if not self._expired(each)]
         if live:
             titles = ", ".join(map(_name, live))
             return CredentialsNeeded(f"There are several {names} credentials: {titles}", fix="Choose one on the node.")
@@ -115,14 +121,11 @@ def _name(offer: Offer) -> str:
 
 def of_install(found: Iterable[Credentials]) -> list[Offer]:
     """The credentials of the install as offers."""
-    return [
-        Offer(each.id, each.provider, each.kind, each.hosts, "", own=False, expired=False, open=partial(_itself, each))
-        for each in found
-    ]
+    return [_of_install(each) for each in found]
 
 
-def _itself(credentials: Credentials) -> Credentials:
-    return credentials
+def _of_install(each: Credentials) -> Offer:
+    return Offer(each.id, each.provider, each.kind, each.hosts, "", own=False, expires_at=None, open=lambda: each)
 
 
 def wish_of(pin: PinInfo, block: Block, inputs: Mapping[str, Any]) -> Wish:

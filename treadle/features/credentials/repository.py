@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from treadle.base.crypto import HOLD_KEYS
-from treadle.base.ids import CredentialsId, WorkspaceId
+from treadle.base.ids import CredentialsId, UserId, WorkspaceId
 from treadle.base.paging import Page
+from treadle.features.audit.service import record
 from treadle.features.credentials.models import StoredCredentials
 
 
@@ -23,6 +25,17 @@ class CredentialsRepository:
     async def hold_keys(self) -> None:
         """What has to be done before anything is sealed in this transaction."""
         await self._session.execute(text(HOLD_KEYS))
+
+    def note(self, user: UserId, action: str, id: UUID, **details: Any) -> None:
+        """Write down in the audit log what befell credentials."""
+        record(
+            self._session,
+            f"credentials.{action}",
+            actor=user,
+            workspace=self._workspace,
+            target=id,
+            details=details,
+        )
 
     async def lock(self) -> None:
         """Let nobody else add credentials to the workspace before the transaction ends: they are counted."""

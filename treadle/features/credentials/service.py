@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from treadle.base.clock import Clock, SystemClock
 from treadle.base.ids import LOCAL_WORKSPACE, WorkspaceId
 from treadle.features.credentials.keyring import Keyring
 from treadle.features.credentials.offers import Offers, of_install, wish_of
@@ -27,11 +28,13 @@ class CredentialsSource:
         keyless: frozenset[str] = frozenset(),
         vault: Vault | None = None,
         shared: frozenset[str] = frozenset(),
+        clock: Clock | None = None,
     ) -> None:
         self._keyring = keyring
         self._keyless = keyless
         self._vault = vault
         self._shared = shared
+        self._clock = clock or SystemClock()
 
     async def credentials_for(
         self, workspace: WorkspaceId, block: Block, inputs: Mapping[str, Any]
@@ -62,7 +65,8 @@ class CredentialsSource:
             ConfigurationError: the file of the install's credentials is not as it must be.
         """
         own = await self._vault.offers(workspace) if self._vault is not None else []
-        return Offers((*own, *of_install(self._of_install(workspace))), self._keyless, partial(self._remedy, workspace))
+        every = (*own, *of_install(self._of_install(workspace)))
+        return Offers(every, self._clock.now(), self._keyless, partial(self._remedy, workspace))
 
     def _of_install(self, workspace: WorkspaceId) -> list[Credentials]:
         every = self._keyring.all()

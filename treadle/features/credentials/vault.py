@@ -82,7 +82,7 @@ class Vault:
         self._ring = ring
         self._uses: list[UsesOf] = []
         self._clock = clock or SystemClock()
-        self._read: dict[WorkspaceId, tuple[float, asyncio.Future[list[StoredCredentials]]]] = {}
+        self._read: dict[WorkspaceId, tuple[float, asyncio.Future[list[Offer]]]] = {}
         self._noted: dict[UUID, float] = {}
         self.providers = providers
 
@@ -121,6 +121,7 @@ class Vault:
                 **await self._sealed(repository, workspace, id, new.secret),
             )
             await repository.add(row)
+            repository.note(user, "created", id, provider=new.provider, type=new.kind.value, title=new.title)
         self._read.pop(workspace, None)
         return row
 
@@ -142,6 +143,7 @@ class Vault:
     async def change(
         self,
         workspace: WorkspaceId,
+        user: UserId,
         id: CredentialsId,
         values: Mapping[str, Any],
         secret: Secret | None = None,
@@ -163,23 +165,26 @@ class Vault:
                 _check_secret(AuthKind(row.kind), secret)
                 changed |= await self._sealed(repository, workspace, id, secret)
             row = await repository.change(id, changed)
+            told = [*sorted(values), *(["secret"] if secret is not None else [])]
+            repository.note(user, "changed", id, provider=row.provider, title=row.title, changed=told)
         self._read.pop(workspace, None)
         return row
 
-    async def remove(self, workspace: WorkspaceId, id: CredentialsId, *, force: bool = False) -> None:
+    async def remove(self, workspace: WorkspaceId, user: UserId, id: CredentialsId, *, force: bool = False) -> None:
         """Delete credentials.
 
         Raises:
             NotFound: no such credentials.
             CredentialsInUse: something names them, and it was not said that they go nevertheless.
         """
-        await self.get(workspace, id)
+        row = await self.get(workspace, id)
         uses = [] if force else await self.uses(workspace, id)
         if uses:
             raise CredentialsInUse(uses)
         async with self._repository(workspace) as repository:
             if not await repository.remove(id):
                 raise _missing(id)
+            repository.note(user, "deleted", id, provider=row.provider, title=row.title, forced=force)
         self._read.pop(workspace, None)
 
     async def uses(self, workspace: WorkspaceId, id: CredentialsId) -> list[CredentialsUse]:
@@ -194,8 +199,20 @@ class Vault:
         Raises:
             RetryLater: the database cannot be asked at present.
         """
-        now = self._clock.now()
-        return [self._offer(row, now) for row in await self._rows(workspace)]
+        now = self._clock.monotonic()
+        known = self._read.get(workspace)
+        if known is None or now - known[0] >= STALE_SECONDS:
+            if len(self._read) >= _WORKSPACES_KEPT:
+                self._read.clear()
+            # Many attempts that begin at once ask the database once.
+            reading = asyncio.ensure_future(self._fetch(workspace))
+            reading.add_done_callback(lambda done: done.cancelled() or done.exception())  # all who asked may have gone
+            known = self._read[workspace] = (now, reading)
+        try:
+            return await asyncio.shield(known[1])
+        except _trouble():
+            self._read.pop(workspace, None)
+            raise RetryLater("The credentials cannot be read at present", fix="Try again later.") from None
 
     async def note_use(self, workspace: WorkspaceId, id: str) -> None:
         """Note when credentials were last used, to the minute."""
@@ -211,32 +228,16 @@ class Vault:
         except _trouble() as error:
             _log.warning("it could not be noted that credentials were used", exc_info=error)
 
-    async def _rows(self, workspace: WorkspaceId) -> "list[StoredCredentials]":
-        """Many attempts that begin at once ask the database once."""
-        now = self._clock.monotonic()
-        known = self._read.get(workspace)
-        if known is None or now - known[0] >= STALE_SECONDS:
-            if len(self._read) >= _WORKSPACES_KEPT:
-                self._read.clear()
-            reading = asyncio.ensure_future(self._fetch(workspace))
-            reading.add_done_callback(lambda done: done.cancelled() or done.exception())  # all who asked may have gone
-            known = self._read[workspace] = (now, reading)
-        try:
-            return await asyncio.shield(known[1])
-        except _trouble():
-            self._read.pop(workspace, None)
-            raise RetryLater("The credentials cannot be read at present", fix="Try again later.") from None
-
-    async def _fetch(self, workspace: WorkspaceId) -> "list[StoredCredentials]":
+    async def _fetch(self, workspace: WorkspaceId) -> list[Offer]:
         async with self._repository(workspace) as repository:
-            return await repository.every()
+            return [self._offer(row) for row in await repository.every()]
 
-    def _offer(self, row: "StoredCredentials", now: datetime) -> Offer:
-        hosts = self._hosts(row)
-        expired = row.expires_at is not None and row.expires_at <= now
-        kind = AuthKind(row.kind)
+    def _offer(self, row: "StoredCredentials") -> Offer:
+        kind, hosts = AuthKind(row.kind), self._hosts(row)
         opening = partial(self._credentials, row, kind, hosts)
-        return Offer(str(row.id), row.provider, kind, hosts, row.title, own=True, expired=expired, open=opening)
+        return Offer(
+            str(row.id), row.provider, kind, hosts, row.title, own=True, expires_at=row.expires_at, open=opening
+        )
 
     def _hosts(self, row: "StoredCredentials") -> tuple[str, ...]:
         """Those of the provider as it is known now; what is stored counts for web servers only."""

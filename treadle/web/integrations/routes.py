@@ -120,7 +120,9 @@ async def change_credentials(
     given = body.model_fields_set
     values: dict[str, Any] = {name: getattr(body, name) for name in given & {"title", "username", "expires_at"}}
     secret = Secret(body.secret, body.headers) if given & {"secret", "headers"} else None
-    return credentials_body(await site.vault.change(who.workspace, CredentialsId(credentials_id), values, secret))
+    return credentials_body(
+        await site.vault.change(who.workspace, who.user, CredentialsId(credentials_id), values, secret)
+    )
 
 
 @router.delete("/credentials/{credentials_id}", operation_id="delete_credentials", status_code=204, responses=_USED)
@@ -131,7 +133,7 @@ async def delete_credentials(
     force: Annotated[bool, Query(description="Delete them although something uses them.")] = False,
 ) -> Response:
     """Delete credentials. Those that agents name are kept, unless forced: what names them fails from then on."""
-    await site.vault.remove(who.workspace, CredentialsId(credentials_id), force=force)
+    await site.vault.remove(who.workspace, who.user, CredentialsId(credentials_id), force=force)
     return Response(status_code=204)
 
 
