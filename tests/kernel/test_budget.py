@@ -52,8 +52,8 @@ def test_time_of_several_workers_adds_up_and_what_lies_between_does_not(spans: l
         now += waited + worked
         earlier = claim.active_ms(now)
     assert earlier == sum(worked for _, worked in spans)
-    assert claim.passed(replace(Most(), wall_seconds=earlier / 1000), now) == ""
-    assert claim.passed(replace(Most(), wall_seconds=earlier / 1000), now + 1) != ""
+    assert claim.passed(replace(Most(), wall_seconds=(earlier + 0.5) / 1000), now) == ""
+    assert claim.passed(replace(Most(), wall_seconds=(earlier + 0.5) / 1000), now + 1) != ""
 
 
 def test_a_clock_that_goes_back_takes_no_time_off() -> None:
