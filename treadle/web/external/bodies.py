@@ -2,8 +2,11 @@
 
 from uuid import UUID
 
+from pydantic import Field
+
 from treadle.features.accounts.access import Role, Scope
-from treadle.web.bodies import Answer, JsonObject, Pagination
+from treadle.kernel.states import Status
+from treadle.web.bodies import Answer, Json, JsonObject, Pagination, Request
 
 
 class ExternalMe(Answer):
@@ -57,3 +60,47 @@ class ExternalGraphDetail(ExternalGraph):
 
     input_schema: JsonObject
     output_schema: JsonObject
+
+
+class ExternalExecuteRequest(Request):
+    """Run an agent."""
+
+    input_data: dict[str, Json] = {}
+    """Values for the agent's inputs, by name."""
+    node_input: dict[str, Json] = {}
+    """The same, by the name that clients of the AutoGPT platform use; ``input_data`` wins."""
+
+    @property
+    def inputs(self) -> dict[str, Json]:
+        """All values."""
+        return {**self.node_input, **self.input_data}
+
+
+class ExternalResults(Answer):
+    """How a run stands."""
+
+    execution_id: UUID
+    status: Status
+    outputs: dict[str, list[Json]] | None
+    """By name, each with all its values in their order; null until the run has ended well."""
+    error: str | None
+
+
+class ExternalStarted(Answer):
+    """A run that goes on."""
+
+    execution_id: UUID
+    status: Status
+
+
+class AgentQuery(Request):
+    """Find an agent."""
+
+    query: str = Field(min_length=1, max_length=1_000)
+
+
+class RunAgentRequest(Request):
+    """Run an agent that was found."""
+
+    agent_id: str = Field(min_length=1, max_length=200)
+    inputs: dict[str, Json] = {}

@@ -1,32 +1,55 @@
 """Routes below ``/external-api/v1``. They do what the app's own routes do, through the same services."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from treadle.base.ids import GraphId
+from treadle.base.errors import NotFound
+from treadle.base.ids import ExecutionId, GraphId
+from treadle.base.paging import Page
+from treadle.engine.endings import Ended
+from treadle.engine.secrets import masked
+from treadle.engine.store import ExecutionRow
 from treadle.features.accounts.access import Identity, Permission, Principal, Scope
+from treadle.features.executions.plain import plain_value
+from treadle.features.executions.starting import Wanted
 from treadle.features.graphs.listing import GraphQuery
+from treadle.kernel.states import FINAL, Status
 from treadle.web.access import IDENTITY, Scoped
 from treadle.web.accounts.answers import name_of
-from treadle.web.bodies import FOUND, ThePage, pagination
+from treadle.web.bodies import FOUND, OPEN, Done, Responses, ThePage, pagination
+from treadle.web.executions.starting import LONGEST_WAIT
 from treadle.web.external.bodies import (
+    AgentQuery,
     ExternalBlock,
     ExternalBlockList,
+    ExternalExecuteRequest,
     ExternalGraph,
     ExternalGraphDetail,
     ExternalGraphList,
     ExternalMe,
+    ExternalResults,
+    ExternalStarted,
+    RunAgentRequest,
 )
-from treadle.web.site import TheSite
+from treadle.web.idempotency import TheKeyHeader, checked_key
+from treadle.web.site import Site, TheSite
 
 if TYPE_CHECKING:
     from treadle.features.graphs.models import GraphHead
 
+Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Wait = Annotated[float, Query(description="Seconds to wait for the end, at most 300.")]
+STARTED: Responses = {**FOUND, 202: {"model": ExternalStarted, "description": "It runs; ask for its results."}}
+
 Me = Annotated[Principal, Depends(Scoped(Scope.IDENTITY, Permission.SELF))]
 ReadsBlocks = Annotated[Principal, Depends(Scoped(Scope.READ_BLOCK, Permission.READ))]
 ReadsGraphs = Annotated[Principal, Depends(Scoped(Scope.READ_GRAPH, Permission.READ))]
-
+StopsGraphs = Annotated[Principal, Depends(Scoped(Scope.EXECUTE_GRAPH, Permission.RUN))]
+RunsGraphs = Annotated[Principal, Depends(Scoped(Scope.EXECUTE_GRAPH, Permission.RUN, starts_runs=True))]
+FindsAgents = Annotated[Principal, Depends(Scoped(Scope.USE_TOOLS, Permission.READ))]
+RunsAgents = Annotated[Principal, Depends(Scoped(Scope.USE_TOOLS, Permission.RUN, starts_runs=True))]
 Search = Annotated[str, Query(max_length=200, description="Words of the name or the description.")]
 
 router = APIRouter(prefix="/external-api/v1", tags=["external"])
@@ -79,6 +102,91 @@ async def get_graph(site: TheSite, who: ReadsGraphs, graph_id: str) -> ExternalG
     head = await site.graphs.head(who.workspace, GraphId(graph_id))
     takes, gives = await site.graphs.schemas(who.workspace, GraphId(graph_id), head.active_version)
     return ExternalGraphDetail(**_graph(head).model_dump(), input_schema=takes, output_schema=gives)
+
+
+@router.post(
+    "/graphs/{graph_id}/execute/{version}",
+    operation_id="external_execute_graph",
+    response_model=ExternalResults,
+    responses=STARTED,
+)
+async def execute_graph(
+    site: TheSite,
+    who: RunsGraphs,
+    graph_id: str,
+    version: Version,
+    body: ExternalExecuteRequest,
+    wait: Wait = 0,
+    idempotency_key: TheKeyHeader = None,
+) -> Response:
+    """Run a version of an agent: 200 with its outputs when it ends within ``wait`` seconds, else 202 with its id."""
+    wanted = Wanted(GraphId(graph_id), body.inputs, version, {}, {}, checked_key(idempotency_key))
+    return await _run(site, who, wanted, wait)
+
+
+@router.get(
+    "/graphs/{graph_id}/executions/{execution_id}/results", operation_id="external_get_results", responses=FOUND
+)
+async def get_results(site: TheSite, who: ReadsGraphs, graph_id: str, execution_id: UUID) -> ExternalResults:
+    """How a run stands, and its outputs once it has ended well."""
+    return _results(
+        ExecutionId(execution_id), await site.executions.ended(await _row(site, who, graph_id, execution_id))
+    )
+
+
+@router.post(
+    "/graphs/{graph_id}/executions/{execution_id}/stop",
+    operation_id="external_stop_execution",
+    status_code=202,
+    responses=OPEN,
+)
+async def stop_execution(site: TheSite, who: StopsGraphs, graph_id: str, execution_id: UUID) -> Done:
+    """Stop a run."""
+    row = await _row(site, who, graph_id, execution_id)
+    await site.executions.stop(who.workspace, row.id, reason="A program has stopped it.")
+    return Done()
+
+
+@router.post("/tools/find-agent", operation_id="external_find_agent")
+async def find_agent(site: TheSite, who: FindsAgents, body: AgentQuery) -> ExternalGraphList:
+    """The agents of the workspace in whose names and descriptions the words stand."""
+    page = Page(1, 20)
+    heads, total = await site.graphs.page(who.workspace, GraphQuery(page, body.query))
+    return ExternalGraphList(graphs=[_graph(head) for head in heads], pagination=pagination(page, total))
+
+
+@router.post("/tools/run-agent", operation_id="external_run_agent", response_model=ExternalResults, responses=STARTED)
+async def run_agent(
+    site: TheSite, who: RunsAgents, body: RunAgentRequest, wait: Wait = 0, idempotency_key: TheKeyHeader = None
+) -> Response:
+    """Run the active version of an agent that was found."""
+    wanted = Wanted(GraphId(body.agent_id), body.inputs, None, {}, {}, checked_key(idempotency_key))
+    return await _run(site, who, wanted, wait)
+
+
+async def _run(site: Site, who: Principal, wanted: Wanted, wait: float) -> Response:
+    seconds = min(max(wait, 0.0), LONGEST_WAIT)
+    id, ended = await site.executions.run(who.workspace, wanted, seconds)
+    if seconds > 0 and ended.status in FINAL:
+        return Response(_results(id, ended).model_dump_json(), media_type="application/json")
+    started = ExternalStarted(execution_id=id, status=ended.status)
+    return Response(started.model_dump_json(), 202, media_type="application/json")
+
+
+async def _row(site: Site, who: Principal, graph_id: str, execution_id: UUID) -> ExecutionRow:
+    """The run, if it is one of this agent. Raises ``NotFound``."""
+    row = await site.executions.get(who.workspace, ExecutionId(execution_id))
+    if row.graph_id != graph_id:
+        raise NotFound(f"The agent {graph_id} has no run {execution_id}.", fix="Use the id that starting it gave.")
+    return row
+
+
+def _results(id: ExecutionId, ended: Ended) -> ExternalResults:
+    outputs: dict[str, list[Any]] = {}
+    for name, value in ended.outputs:
+        outputs.setdefault(name, []).append(plain_value(masked(value)))
+    shown = outputs if ended.status == Status.COMPLETED else None
+    return ExternalResults(execution_id=id, status=ended.status, outputs=shown, error=ended.error)
 
 
 def _graph(head: "GraphHead") -> ExternalGraph:
