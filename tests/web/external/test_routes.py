@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.main.installs import FAILING, GREETING, WAITING
+from tests.main.installs import CALCULATOR, FAILING, GREETING, WAITING
 from tests.web.conftest import Client, MakeSomeone
 from treadle.features.accounts.access import Role, Scope
 
@@ -89,3 +89,14 @@ async def test_keys_are_counted_by_person(client: Client) -> None:
     other = await _program(client, Scope.IDENTITY)
     again = await other.get(f"{ROOT}/me")
     assert int(again.headers["x-ratelimit-remaining"]) < int(answer.headers["x-ratelimit-remaining"])
+
+
+async def test_one_block_is_run_by_itself(client: Client) -> None:
+    program = await _program(client, Scope.EXECUTE_BLOCK)
+    body = {"input_data": {"operation": "Add", "a": 2, "b": 3}}
+    answer = await program.post(f"{ROOT}/blocks/{CALCULATOR}/execute", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["outputs"]["result"] == [5]
+    assert (await program.post(f"{ROOT}/blocks/{uuid4()}/execute", json={})).status_code == 404
+    other = await _program(client, Scope.READ_BLOCK)
+    assert (await other.post(f"{ROOT}/blocks/{CALCULATOR}/execute", json=body)).status_code == 403

@@ -32,6 +32,13 @@ class ExternalBlock(Answer):
     output_schema: JsonObject
 
 
+class ExternalBlockRequest(Request):
+    """Run a block."""
+
+    input_data: dict[str, Json] = {}
+    """Values for its pins, by name."""
+
+
 class ExternalBlockList(Answer):
     """The blocks of this install that may be used."""
 

@@ -6,24 +6,27 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from treadle.base.errors import NotFound
-from treadle.base.ids import ExecutionId, GraphId
+from treadle.base.ids import BlockId, ExecutionId, GraphId
 from treadle.base.paging import Page
 from treadle.engine.endings import Ended
 from treadle.engine.secrets import masked
 from treadle.engine.store import ExecutionRow
 from treadle.features.accounts.access import Identity, Permission, Principal, Scope
 from treadle.features.executions.plain import plain_value
-from treadle.features.executions.starting import Wanted
+from treadle.features.executions.starting import Wanted, WantedBlock
 from treadle.features.graphs.listing import GraphQuery
 from treadle.kernel.states import FINAL, Status
 from treadle.web.access import IDENTITY, Scoped
 from treadle.web.accounts.answers import name_of
 from treadle.web.bodies import FOUND, OPEN, Done, Responses, ThePage, pagination
+from treadle.web.executions.answers import block_report
+from treadle.web.executions.bodies import BlockReport
 from treadle.web.executions.starting import LONGEST_WAIT
 from treadle.web.external.bodies import (
     AgentQuery,
     ExternalBlock,
     ExternalBlockList,
+    ExternalBlockRequest,
     ExternalExecuteRequest,
     ExternalGraph,
     ExternalGraphDetail,
@@ -45,6 +48,7 @@ STARTED: Responses = {**FOUND, 202: {"model": ExternalStarted, "description": "I
 
 Me = Annotated[Principal, Depends(Scoped(Scope.IDENTITY, Permission.SELF))]
 ReadsBlocks = Annotated[Principal, Depends(Scoped(Scope.READ_BLOCK, Permission.READ))]
+RunsBlocks = Annotated[Principal, Depends(Scoped(Scope.EXECUTE_BLOCK, Permission.RUN, starts_runs=True))]
 ReadsGraphs = Annotated[Principal, Depends(Scoped(Scope.READ_GRAPH, Permission.READ))]
 StopsGraphs = Annotated[Principal, Depends(Scoped(Scope.EXECUTE_GRAPH, Permission.RUN))]
 RunsGraphs = Annotated[Principal, Depends(Scoped(Scope.EXECUTE_GRAPH, Permission.RUN, starts_runs=True))]
@@ -87,6 +91,26 @@ async def list_blocks(site: TheSite, who: ReadsBlocks) -> ExternalBlockList:
             for each in usable
         ]
     )
+
+
+@router.post(
+    "/blocks/{block_id}/execute",
+    operation_id="external_execute_block",
+    response_model=BlockReport,
+    responses=STARTED,
+)
+async def execute_block(
+    site: TheSite,
+    who: RunsBlocks,
+    block_id: str,
+    body: ExternalBlockRequest,
+    wait: Wait = 30,
+    idempotency_key: TheKeyHeader = None,
+) -> Any:
+    """Run one block by itself, as a run like every other: 200 when it ends within ``wait`` seconds, else 202."""
+    wanted = WantedBlock(BlockId(block_id), body.input_data, {}, {}, checked_key(idempotency_key))
+    id, ended = await site.executions.run_block(who.workspace, wanted, _seconds(wait))
+    return block_report(id, ended) if wait > 0 and ended.status in FINAL else _started(id, ended)
 
 
 @router.get("/graphs", operation_id="external_list_graphs")
@@ -165,12 +189,19 @@ async def run_agent(
 
 
 async def _run(site: Site, who: Principal, wanted: Wanted, wait: float) -> Response:
-    seconds = min(max(wait, 0.0), LONGEST_WAIT)
-    id, ended = await site.executions.run(who.workspace, wanted, seconds)
-    if seconds > 0 and ended.status in FINAL:
+    id, ended = await site.executions.run(who.workspace, wanted, _seconds(wait))
+    if wait > 0 and ended.status in FINAL:
         return Response(_results(id, ended).model_dump_json(), media_type="application/json")
-    started = ExternalStarted(execution_id=id, status=ended.status)
-    return Response(started.model_dump_json(), 202, media_type="application/json")
+    return _started(id, ended)
+
+
+def _seconds(wait: float) -> float:
+    return min(max(wait, 0.0), LONGEST_WAIT)
+
+
+def _started(id: ExecutionId, ended: Ended) -> Response:
+    body = ExternalStarted(execution_id=id, status=ended.status).model_dump_json()
+    return Response(body, 202, media_type="application/json")
 
 
 async def _row(site: Site, who: Principal, graph_id: str, execution_id: UUID) -> ExecutionRow:
