@@ -226,6 +226,20 @@ def blocks(calls: Calls) -> list[Block]:
             raise BlockError("It broke.")
         yield "value", "mended"
 
+    @block(id="using", name="UsingBlock", outputs=Result, work=Work.EFFECT)
+    async def using(inputs: Value, ctx: Context) -> Stream:
+        """Uses a model: five tokens go, two come. Fails as often as the test says, and asks about the value ``ask``."""
+        ctx.usage.calls += 1
+        ctx.usage.input_tokens += 5
+        ctx.usage.output_tokens += 2
+        ctx.usage.cost_usd += 0.25
+        if calls.failures.get(ctx.node, 0) > 0:
+            calls.failures[ctx.node] -= 1
+            raise RetryLater("Busy.", retry_after=0.0)
+        if inputs.value == "ask":
+            ctx.review("ask")
+        yield "value", inputs.value
+
     @block(id="odd_error", name="OddErrorBlock", outputs=Result, work=Work.EFFECT)
     async def odd_error(inputs: Value, ctx: Context) -> Stream:
         """Fails with a message that PostgreSQL does not take."""

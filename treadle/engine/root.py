@@ -410,9 +410,11 @@ class Root:
             outcome.suspended = None
             outcome.error = f"It wants to wait after it has sent {firing.emitted} values, and cannot go on from there."
         if outcome.suspended is not None:
-            self._suspend(run, firing, spec, outcome)
+            # What it costs is settled when it is over.
+            used = {name: value for name, value in (extra or {}).items() if name != "cost"}
+            self._suspend(run, firing, spec, outcome, used)
         elif outcome.error and self._may_retry(firing, spec, outcome):
-            self._retry(run, firing, spec, outcome)
+            self._retry(run, firing, spec, outcome, extra or {})
         else:
             self.end(run, firing, outcome, microseconds, extra)
         self.wake(run)
@@ -422,7 +424,7 @@ class Root:
         streamed = firing.emitted > 0 and not (spec.block is not None and spec.block.resumable)
         return firing.attempt < policy.attempts and (outcome.passing or policy.on == "any") and not streamed
 
-    def _retry(self, run: Run, firing: Firing, spec: NodeSpec, outcome: Outcome) -> None:
+    def _retry(self, run: Run, firing: Firing, spec: NodeSpec, outcome: Outcome, used: dict[str, Any]) -> None:
         policy = spec.node.policy.retry
         delay = min(policy.first_delay * 2 ** (firing.attempt - 1), policy.max_delay)
         asked = outcome.retry_after or 0.0
@@ -430,17 +432,24 @@ class Root:
             delay = min(asked, LONGEST_RETRY_AFTER)
         now = self.now_ms()
         due = now + int(delay * 1000)
-        self.record(run, ("retry", firing.number, firing.attempt, outcome.error, now, due, firing.node))
+        record: Record = ("retry", firing.number, firing.attempt, outcome.error, now, due, firing.node)
+        self._record_used(run, firing, record, used)
         run.machine.retrying(firing.number, firing.attempt, due)
         self.set_timer(run, firing)
 
-    def _suspend(self, run: Run, firing: Firing, spec: NodeSpec, outcome: Outcome) -> None:
+    def _record_used(self, run: Run, firing: Firing, record: Record, used: dict[str, Any]) -> None:
+        """Record that an attempt ended which was not the last, and what it used."""
+        self.record(run, (*record, used) if used else record)
+        run.summary.used(firing.node, used)
+
+    def _suspend(self, run: Run, firing: Firing, spec: NodeSpec, outcome: Outcome, used: dict[str, Any]) -> None:
         wish = outcome.suspended
         assert wish is not None
         due = int(wish.until.timestamp() * 1000) if wish.until else None
         batch = self.batch()
         recorded = self.large.recorded_payload(wish.payload, batch)
-        self.record(run, ("wait", firing.number, wish.kind, recorded, self.now_ms(), due, firing.node))
+        record: Record = ("wait", firing.number, wish.kind, recorded, self.now_ms(), due, firing.node)
+        self._record_used(run, firing, record, used)
         run.machine.suspended(firing.number, wish.kind, wish.payload, due)
         if wish.kind == "review":
             batch.reviews.append(

@@ -38,12 +38,17 @@ class Summary:
         counts[2] += microseconds
         if error:
             counts[1] += 1
-        if extra:
-            cost = int(extra.get("cost", 0))
+        self.used(node, extra)
+
+    def used(self, node: int, usage: dict[str, Any] | None) -> None:
+        """An attempt of the node has used models or paid services."""
+        if usage:
+            counts = self.nodes[node]
+            cost = int(usage.get("cost", 0))
             counts[3] += cost
             self.cost += cost
-            self.tokens += int(extra.get("tokens", 0))
-            _add_usage(counts, extra)
+            self.tokens += int(usage.get("tokens", 0))
+            _add_usage(counts, usage)
 
 
 def _add_usage(counts: list[int], extra: dict[str, Any]) -> None:
@@ -62,6 +67,8 @@ def fold_summary(summary: Summary, machine: Machine, record: Record) -> None:
         firing = machine.firings.get(record[1])
         if firing is not None:
             summary.ended(firing.node, record[3], record[5], record[6] if len(record) > 6 else None)
+    elif record[0] in ("retry", "wait") and len(record) > 7 and (firing := machine.firings.get(record[1])) is not None:
+        summary.used(firing.node, record[7])
 
 
 def summary_row(

@@ -210,17 +210,28 @@ def _ended(view: FiringView, record: Record) -> None:
     view.outputs.extend((pin, masked(value)) for pin, value in record[2])
     view.error, view.ended_ms, view.microseconds = record[3], record[4], record[5]
     view.status = "failed" if record[3] else "completed"
-    view.usage = record[6] if len(record) > 6 else {}
+    _used(view, record, 6)
     if view.started_ms is None:
         view.started_ms = record[4] - record[5] // 1000
 
 
 def _retried(view: FiringView, record: Record) -> None:
     view.attempts.append({"attempt": record[2], "error": record[3], "at_ms": record[4], "again_ms": record[5]})
+    _used(view, record, 7)
 
 
 def _waited(view: FiringView, record: Record) -> None:
     view.waits.append({"kind": record[2], "payload": masked(record[3]), "since_ms": record[4], "until_ms": record[5]})
+    _used(view, record, 7)
+
+
+def _used(view: FiringView, record: Record, place: int) -> None:
+    """Add up what the attempts of the firing have used."""
+    used = record[place] if len(record) > place else None
+    if used:
+        view.usage = {name: view.usage.get(name, 0) + value for name, value in used.items()} | {
+            name: value for name, value in view.usage.items() if name not in used
+        }
 
 
 def _resumed(view: FiringView, record: Record) -> None:

@@ -9,8 +9,8 @@ A record is a JSON array whose first member is its kind. Record *n* of an execut
 | out | firing, pin, value, node | a streaming firing sent a value |
 | note | firing, value | a firing notes something for its later attempts |
 | end | firing, outputs, error, time, microseconds, extra, node | a firing is over |
-| retry | firing, attempt, error, time, due, node | an attempt failed and will be repeated |
-| wait | firing, kind, payload, time, due, node | a firing waits for a person, a time or an event |
+| retry | firing, attempt, error, time, due, node, extra | an attempt failed and will be repeated |
+| wait | firing, kind, payload, time, due, node, extra | a firing waits for a person, a time or an event |
 | resume | firing, decision, time, node | what a firing waited for has come |
 | tool | firing, slot, node, inputs | a firing calls a node as a tool |
 | sub | firing, slot, execution, status, error, time, node | a sub-agent is over; in the commit of its own end |
@@ -20,7 +20,8 @@ A record is a JSON array whose first member is its kind. Record *n* of an execut
 | close | status, time, details | the run is over, or waits |
 
 Times are milliseconds since 1970. ``error`` is an empty text when there is none. ``node`` is the index of the firing's
-node in the plan: whoever shows a record need not fold those before it. Journals of early installs lack it.
+node in the plan: whoever shows a record need not fold those before it. Journals of early installs lack it. ``extra``
+is what an attempt has used of models and paid services; it is not there, or null, when that is nothing.
 """
 
 import math

@@ -64,7 +64,8 @@ def make_routes(version: str) -> FastAPI:
     app.state.metrics = HttpMetrics()
     people = (accounts, api_keys, files, integrations, external)
     runs = (starting, executions, review_routes, share_routes)
-    for each in (health, docs, monitoring, block_routes, graph_routes, *runs, *people):
+    # They are tried one after the other: those that are asked for most come first.
+    for each in (*runs, block_routes, graph_routes, *people, health, docs, monitoring):
         app.include_router(each.router)
     declare_access(app, PUBLIC)
     app.add_exception_handler(TreadleError, _expected)

@@ -2,7 +2,10 @@
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from treadle.base.errors import Conflict, NotFound
 from treadle.base.ids import ExecutionId, GraphId, WorkspaceId
@@ -24,10 +27,23 @@ _MENTIONS = (
     "SELECT true FROM journal WHERE root_id = $1 AND execution_id = $2 AND workspace_id = $3"
     " AND position($4 IN body) > 0 LIMIT 1"
 )
+_BELOW = (
+    "SELECT id, parent_id, nodes::text FROM executions"
+    " WHERE root_id = $1 AND workspace_id = $2 AND parent_id IS NOT NULL ORDER BY id"
+)
 _FAMILY = (
     f"SELECT {EXECUTION_COLUMNS} FROM executions WHERE workspace_id = $2"
     " AND (id = $1 OR (root_id = $1 AND parent_id IS NOT NULL)) ORDER BY id"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """A sub-agent's run: who started it, and what its nodes did (``treadle.engine.summary.Summary.nodes``)."""
+
+    id: ExecutionId
+    parent_id: ExecutionId
+    nodes: dict[str, list[int]]
 
 
 class ExecutionRepository:
@@ -56,6 +72,23 @@ class ExecutionRepository:
         for each in ordered:
             ordered.extend(below.get(each.id, ()))
         return ordered
+
+    async def below(self, row: ExecutionRow) -> list[Below]:
+        """The runs that a run has started as sub-agents, and theirs, in the order in which they were made."""
+        found = await self._reader.fetch(row.workspace_id, _BELOW, row.root_id, row.workspace_id)
+        above = {row.id}
+        wanted: list[Below] = []
+        parents = {each["id"]: each["parent_id"] for each in found}
+        for each in found:
+            path = []
+            id = each["id"]
+            while id not in above and id in parents:
+                path.append(id)
+                id = parents[id]
+            if id in above:
+                above.update(path)
+                wanted.append(Below(each["id"], each["parent_id"], msgspec.json.decode(each["nodes"])))
+        return wanted
 
     async def records(self, row: ExecutionRow, *, after: int = 0, rows: int) -> list[tuple[int, Record]]:
         """(number, record) that follow number ``after``: those of the next ``rows`` rows of the journal."""

@@ -20,7 +20,7 @@ from treadle.engine.view import ALL_FIRINGS, FiringView, History
 from treadle.engine.worker import Worker
 from treadle.features.credentials.service import CredentialsSource
 from treadle.features.executions.listing import RunLists
-from treadle.features.executions.repository import ExecutionRepository
+from treadle.features.executions.repository import Below, ExecutionRepository
 from treadle.features.executions.reviews import Reviews
 from treadle.features.executions.sharing import Shares
 from treadle.features.executions.starting import Starter, Wanted, WantedBlock
@@ -148,6 +148,10 @@ class Executions:
     async def family(self, workspace: WorkspaceId, id: ExecutionId) -> list[ExecutionRow]:
         """The run and everything that it runs as sub-agents, parents first. Raises ``NotFound``."""
         return await self._repository.family(workspace, id)
+
+    async def below(self, row: ExecutionRow) -> list[Below]:
+        """The runs that a run has started as sub-agents, and theirs, without their values."""
+        return await self._repository.below(row)
 
     async def plan(self, row: ExecutionRow) -> Plan:
         """The plan that the run follows."""

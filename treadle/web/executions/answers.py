@@ -46,8 +46,8 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "out": ("firing", "pin", "value", "node"),
     "note": ("firing", "value"),
     "end": ("firing", "outputs", "error", "time_ms", "microseconds", "extra", "node"),
-    "retry": ("firing", "attempt", "error", "time_ms", "due_ms", "node"),
-    "wait": ("firing", "kind", "payload", "time_ms", "due_ms", "node"),
+    "retry": ("firing", "attempt", "error", "time_ms", "due_ms", "node", "extra"),
+    "wait": ("firing", "kind", "payload", "time_ms", "due_ms", "node", "extra"),
     "resume": ("firing", "decision", "time_ms", "node"),
     "tool": ("firing", "slot", "node", "inputs"),
     "sub": ("firing", "slot", "execution", "status", "error", "time_ms", "node"),
@@ -101,12 +101,12 @@ async def run_head(executions: Executions, row: ExecutionRow) -> dict[str, Any]:
 
 async def run_detail(executions: Executions, row: ExecutionRow) -> RunDetail:
     """A run with its first firings."""
-    family = await executions.family(row.workspace_id, row.id)
+    below = await executions.below(row)
     page = await executions.firings(row.workspace_id, row.id, limit=FIRINGS_SHOWN)
     return RunDetail(
         **await run_head(executions, row),
-        usage=_usage([counts for each in family for counts in each.nodes.values()]),
-        children=[each.id for each in family if each.parent_id == row.id],
+        usage=_usage([counts for nodes in (row.nodes, *(each.nodes for each in below)) for counts in nodes.values()]),
+        children=[each.id for each in below if each.parent_id == row.id],
         shared_at=await executions.shares.since(row.workspace_id, row.id),
         node_executions=[firing_body(each) for each in page.firings],
         more_node_executions=page.more,
