@@ -24,6 +24,7 @@ from treadle.engine.secrets import MASK
 from treadle.features.credentials.vault import NewCredentials, Secret
 from treadle.features.executions.reviews import Decision
 from treadle.features.executions.service import Again
+from treadle.features.executions.starting import Wanted
 from treadle.features.graphs.exporter import export_agent
 from treadle.features.graphs.listing import GraphQuery
 from treadle.features.graphs.secret_values import shown
@@ -198,6 +199,28 @@ async def test_k1_stored_credentials_are_used_and_nowhere_in_the_open(world: Wor
             await assert_hidden(world, ended.id, STORED)
     finally:
         await vault.remove(LOCAL_WORKSPACE, OPERATOR, CredentialsId(row.id), force=True)
+
+
+@module
+async def test_a_run_uses_the_stored_credentials_that_were_chosen_for_it(world: World) -> None:
+    platform, ids = world.platform, []
+    try:
+        for secret in (TYPED, STORED):
+            new = NewCredentials("openai", AuthKind.API_KEY, secret[:8], Secret(SecretStr(secret)))
+            ids.append((await platform.vault.add(LOCAL_WORKSPACE, OPERATOR, new)).id)
+        row = await platform.graphs.save(
+            LOCAL_WORKSPACE, read(agent([node("write", WRITE, model=MODEL, prompt="Choose.", retry=1)], []))
+        )
+        for id, secret in zip(ids, (TYPED, STORED), strict=True):
+            world.server.will(Say("A poem."))
+            ref = CredentialsRef(id=str(id), provider="openai", type=AuthKind.API_KEY)
+            wanted = Wanted(GraphId(row.id), {}, credentials={"openai_api_key_credentials": ref})
+            run_id, ended = await platform.executions.run(LOCAL_WORKSPACE, wanted, 60)
+            assert ended.status is Status.COMPLETED and secret in world.server.seen[-1].headers["authorization"]
+            await assert_hidden(world, run_id, TYPED, STORED)
+    finally:
+        for id in ids:
+            await platform.vault.remove(LOCAL_WORKSPACE, OPERATOR, CredentialsId(id), force=True)
 
 
 @module

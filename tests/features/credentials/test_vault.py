@@ -146,6 +146,18 @@ async def test_nothing_of_the_secret_is_in_the_database(world: World) -> None:
         await world.given(ADD_LABEL)
 
 
+async def test_who_can_write_to_the_database_cannot_redirect_a_secret(world: World) -> None:
+    for new in (KEY, HEADERS):
+        await world.vault.add(LOCAL_WORKSPACE, OPERATOR, new)
+    engine = await connect(world.urls.owner)
+    await engine.execute("UPDATE credentials SET hosts = ARRAY['evil.example']")
+    await engine.close()
+    world.clock.advance(vault_module.STALE_SECONDS)
+    for offer in await world.vault.offers(LOCAL_WORKSPACE):
+        with pytest.raises(CredentialsNeeded, match="changed in the database"):
+            offer.open()
+
+
 async def test_user_and_password_and_headers_come_whole_and_for_their_host(world: World) -> None:
     await world.vault.add(LOCAL_WORKSPACE, OPERATOR, LOGIN)
     await world.vault.add(LOCAL_WORKSPACE, OPERATOR, HEADERS)

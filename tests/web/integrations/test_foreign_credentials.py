@@ -34,9 +34,17 @@ async def run_naming(client: Client, id: str) -> tuple[list[str], str]:
     return warnings, without(id, shown["failures"])
 
 
+async def choosing(client: Client, id: str) -> str:
+    """What a person is told who chooses these credentials for one run."""
+    graph = (await client.post(GRAPHS, agent({"search": (SEARCH, {"query": "doors"})}), status=201))["id"]
+    chosen = {"jina_api_key_credentials": {"id": id, "provider": "jina", "type": "api_key"}}
+    refused = await client.post(f"{GRAPHS}/{graph}/execute", {"credentials": chosen}, status=422)
+    return without(id, refused["error"])
+
+
 async def told_about(client: Client, id: str) -> list[Any]:
     """All that somebody is told who asks for these credentials, or names them."""
-    told: list[Any] = [await run_naming(client, id)]
+    told: list[Any] = [await run_naming(client, id), await choosing(client, id)]
     for method in ("GET", "PATCH", "DELETE"):
         answer = await client.http.request(method, f"{CREDENTIALS}/{id}", json={} if method == "PATCH" else None)
         assert answer.status_code == 404

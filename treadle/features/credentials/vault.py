@@ -118,7 +118,7 @@ class Vault:
                 hosts=hosts,
                 created_by=user,
                 expires_at=new.expires_at,
-                **await self._sealed(repository, workspace, id, new.secret),
+                **await self._sealed(repository, workspace, id, new.secret, hosts),
             )
             await repository.add(row)
             repository.note(user, "created", id, provider=new.provider, type=new.kind.value, title=new.title)
@@ -163,7 +163,7 @@ class Vault:
             _check_username(AuthKind(row.kind), changed.get("username", row.username))
             if secret is not None:
                 _check_secret(AuthKind(row.kind), secret)
-                changed |= await self._sealed(repository, workspace, id, secret)
+                changed |= await self._sealed(repository, workspace, id, secret, row.hosts)
             row = await repository.change(id, changed)
             told = [*sorted(values), *(["secret"] if secret is not None else [])]
             repository.note(user, "changed", id, provider=row.provider, title=row.title, changed=told)
@@ -272,12 +272,14 @@ class Vault:
         return [_checked_host(new.host)]
 
     async def _sealed(
-        self, repository: "CredentialsRepository", workspace: WorkspaceId, id: UUID, secret: Secret
+        self, repository: "CredentialsRepository", workspace: WorkspaceId, id: UUID, secret: Secret, hosts: list[str]
     ) -> dict[str, Any]:
+        """The hosts go in as well: who can write to the database cannot change where the secret is sent."""
         await repository.hold_keys()
         content = {
             "secret": secret.secret.get_secret_value(),
             "headers": {name: value.get_secret_value() for name, value in secret.headers.items()},
+            "hosts": hosts,
         }
         sealed = self._ring.seal(json.dumps(content).encode(), SEALED_CREDENTIALS.binding(workspace, id))
         return {"ciphertext": sealed, "key_id": key_id(sealed)}
@@ -285,6 +287,8 @@ class Vault:
     def _opened(self, row: "StoredCredentials") -> Secret:
         content = self._ring.open(row.ciphertext, SEALED_CREDENTIALS.binding(row.workspace_id, row.id))
         values = json.loads(content)
+        if values["hosts"] != row.hosts:
+            raise BrokenSeal("Where the secret may be sent was changed in the database.", fix="Enter it again.")
         headers = {name: SecretStr(value) for name, value in values["headers"].items()}
         return Secret(SecretStr(values["secret"]), headers)
 
