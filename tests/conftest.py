@@ -18,7 +18,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from treadle.base.config import Settings, load_settings
+from treadle.base.config import Settings, load_settings, variable_names
 from treadle.base.database import DatabaseUrls, embedded_urls
 from treadle.base.locks import is_locked, try_lock
 from treadle.base.migrations import migrate
@@ -57,7 +57,7 @@ def settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def isolated_settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The same for a fixture that cannot ask for ``settings``."""
     for name in list(os.environ):
-        if name.startswith(("TREADLE_", "DATABASE_", "LOG_")) or name == "PUBLIC_URL":
+        if name in variable_names().values():
             monkeypatch.delenv(name)
     return load_settings(_env_file=None, home=home)
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+_SETTINGS = ("TREADLE_", "DATABASE_", "LOG_", "SMTP_", "SUPABASE_", "SIGN_IN_", "PUBLIC_URL")
 SECONDS = 60.0
 """Longer than anything takes on a busy machine."""
 
@@ -33,9 +34,10 @@ def new_home() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TREADLE_", "DATABASE_", "LOG_"))}
-    return {**kept, "TREADLE_HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+def environment(home: Path, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
+    ours = {"TREADLE_HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return {**kept, **ours, **(settings or {})}
 
 
 @dataclass(slots=True)
@@ -50,6 +52,10 @@ class Server:
     def token(self) -> str:
         return (self.home / "token").read_text().strip()
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
         return httpx.request(
@@ -62,15 +68,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def started(home: Path, *arguments: str) -> Iterator[Server]:
-    """``treadle up``, once it answers."""
+def started(home: Path, *arguments: str, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """``treadle up``, once it answers; with ``settings``, variables of the environment."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with (home / "up.log").open("a") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "treadle.main.cli", "up", "--port", str(port), *arguments],
             cwd=home,
-            env=environment(home),
+            env=environment(home, settings),
             stdout=log,
             stderr=subprocess.STDOUT,
             text=True,
@@ -82,6 +88,22 @@ def started(home: Path, *arguments: str) -> Iterator[Server]:
     finally:
         if process.poll() is None:
             server.end(signal.SIGTERM)
+
+
+def treadle(
+    home: Path, *arguments: str, settings: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """A command, to its end."""
+    command = [sys.executable, "-m", "treadle.main.cli", *arguments]
+    return subprocess.run(
+        command,
+        cwd=home,
+        env=environment(home, settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
 
 
 def _wait_until_it_answers(server: Server) -> None:

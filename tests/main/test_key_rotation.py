@@ -33,6 +33,7 @@ def test_rotation_changes_nothing_for_people(treadle: Call, install: Path, tmp_p
     (new,) = keys(install)
     assert new not in old and f"A new key {new} encrypts from now on." in called.out
     assert f"The key {old[0]} was dropped." in called.out
+    assert "signs access tokens from now on" in called.out
     after = treadle("run", file, "--json").json
     shown = [treadle("show", run["id"], "--json").json for run in (before, after)]
     assert [each["status"] for each in shown] == ["COMPLETED", "COMPLETED"]

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from tests.main.installs import ASKING, GREETING, OUTPUT, TIMER, agent, written
-from tests.main.servers import SECONDS, Server, environment, started
+from tests.main.servers import SECONDS, Server, environment, started, treadle
 
 ROOT = Path(__file__).resolve().parents[2]
 SOON = agent(
@@ -20,13 +20,6 @@ SOON = agent(
     [("timer", "output_message", "out", "value")],
     name="soon",
 )
-
-
-def _treadle(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "treadle.main.cli", *arguments]
-    return subprocess.run(
-        command, cwd=home, env=environment(home), capture_output=True, text=True, check=False, timeout=SECONDS
-    )
 
 
 def _execute(server: Server, document: dict[str, Any], inputs: dict[str, Any], wait: int) -> httpx.Response:
@@ -45,7 +38,7 @@ def test_a_server_starts_runs_agents_refuses_strangers_and_stops(home: Path) -> 
         assert httpx.get(f"http://127.0.0.1:{server.port}/api/v2/executions", trust_env=False).status_code == 401
         large = server.call("POST", "/api/v2/builder/graphs", content=_endless())
         assert large.status_code == 413
-        second = _treadle(home, "up")
+        second = treadle(home, "up")
         assert second.returncode == 2
         assert f"already running at http://127.0.0.1:{server.port}" in second.stderr
         assert server.end(signal.SIGINT) == 0
@@ -73,14 +66,14 @@ def test_what_ran_when_the_server_was_killed_ends_at_the_next_start(home: Path) 
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert run["outputs"] == [{"name": "message", "value": "late"}]
-        stopped = _treadle(home, "down")
+        stopped = treadle(home, "down")
         assert (stopped.returncode, stopped.stdout) == (0, "Stopped.\n")
         assert server.process.wait(SECONDS) == 0
-    assert _treadle(home, "down").stdout == "Nothing is running with this data folder.\n"
+    assert treadle(home, "down").stdout == "Nothing is running with this data folder.\n"
 
 
 def test_an_executor_goes_on_with_what_was_decided_and_leaves_on_request(home: Path, tmp_path: Path) -> None:
-    id = json.loads(_treadle(home, "run", written(tmp_path, ASKING), "--json").stdout)["id"]
+    id = json.loads(treadle(home, "run", written(tmp_path, ASKING), "--json").stdout)["id"]
     worker = subprocess.Popen(
         [sys.executable, "-m", "treadle.main.cli", "executor"],
         cwd=home,
@@ -92,8 +85,8 @@ def test_an_executor_goes_on_with_what_was_decided_and_leaves_on_request(home: P
     assert worker.stdout is not None
     with worker.stdout:
         assert "runs what is queued" in worker.stdout.readline()
-        assert _treadle(home, "decide", id, "2", "--approve").stdout == "Approved.\n"
-        assert json.loads(_treadle(home, "show", id, "--json").stdout)["status"] == "COMPLETED"
+        assert treadle(home, "decide", id, "2", "--approve").stdout == "Approved.\n"
+        assert json.loads(treadle(home, "show", id, "--json").stdout)["status"] == "COMPLETED"
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(SECONDS) == 0
         assert worker.stdout.read() == "Stopped.\n"

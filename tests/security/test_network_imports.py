@@ -50,6 +50,8 @@ MAY_CONNECT: dict[str, frozenset[str]] = {
     "treadle/sdk/testing.py": frozenset({"httpx"}),
     # The database.
     "treadle/base/*.py": frozenset({"asyncpg", "socket"}),
+    # The operator's mail server.
+    "treadle/base/mail.py": frozenset({"aiosmtplib"}),
     "treadle/engine/*.py": frozenset({"asyncpg"}),
     # Asks for the machine's own name.
     "treadle/engine/worker.py": frozenset({"socket"}),

@@ -15,6 +15,22 @@ from treadle.web.request_bodies import DEEPEST_JSON, is_too_deep
 PUBLIC = {"/health", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}"} | {
     "/api/v2/share/{token}",
     "/api/v2/share/{token}/values/{digest}",
+    # Where people get a token, or ask for themselves whose it is.
+    "/auth/v1/signup",
+    "/auth/v1/token",
+    "/auth/v1/user",
+    "/auth/v1/logout",
+    "/auth/v1/recover",
+    "/auth/v1/otp",
+    "/auth/v1/resend",
+    "/auth/v1/verify",
+    "/auth/v1/settings",
+    "/auth/v1/health",
+    "/auth/v1/.well-known/jwks.json",
+    "/api/v2/setup",
+    "/setup",
+    "/setup/{name}",
+    "/reset-password",
 }
 """The routes that need no token. A new one does not belong here without a reason."""
 _ID = "01234567-89ab-7def-8123-456789abcdef"

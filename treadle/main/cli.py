@@ -230,6 +230,24 @@ def rotate_keys(
 
 
 @command
+def setup_link() -> None:
+    """Print a link for making the first account, which administers this installation."""
+    from treadle.main.accounts import print_setup_link  # noqa: PLC0415
+    from treadle.main.sessions import run_async  # noqa: PLC0415
+
+    run_async(print_setup_link())
+
+
+@command
+def reset_password(email: Annotated[str, typer.Argument(help="The address with which somebody signs in.")]) -> None:
+    """Print a link with which somebody chooses a new password. It is good for a quarter of an hour, once."""
+    from treadle.main.accounts import print_reset_link  # noqa: PLC0415
+    from treadle.main.sessions import run_async  # noqa: PLC0415
+
+    run_async(print_reset_link(email))
+
+
+@command
 def new_block(
     module: Annotated[str, typer.Argument(help="The new file below treadle/blocks: shouting.")],
     name: Annotated[str, typer.Argument(help="The block: ShoutText.")],

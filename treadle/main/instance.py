@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from treadle.base.config import Settings
 from treadle.base.errors import ConfigurationError, Conflict
 from treadle.base.locks import is_locked, try_lock
 from treadle.engine.worker import process_lives, process_name
@@ -26,6 +27,18 @@ class Instance:
     process: str
     """Host, process id and start time: a reused id is not taken for the server."""
     url: str
+
+
+def server_url(settings: Settings) -> str:
+    """Where people reach the server that these settings make."""
+    host = reachable(settings.host)
+    shown = f"[{host}]" if ":" in host else host
+    return settings.public_url or f"http://{shown}:{settings.port}"
+
+
+def reachable(host: str) -> str:
+    """An address of this machine at which a server that listens on ``host`` answers."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
 
 
 def _lock_file(home: Path) -> Path:

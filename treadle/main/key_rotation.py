@@ -2,13 +2,16 @@
 
 import json as json_codec
 
-from treadle.base.crypto import key_ring
+from treadle.base.clock import SystemClock
+from treadle.base.crypto import KeyRing, key_ring
 from treadle.base.data_keys import SEALED_DATA_KEYS, load_data_keys, replace_lost_data_key
 from treadle.base.database import connect, running_database
 from treadle.base.ids import uuid7
 from treadle.base.key_rotation import Rotation, rotate_keys
 from treadle.base.migrations import migrate
-from treadle.features.accounts.signing import SEALED_SIGNING_KEYS
+from treadle.base.sessions import AccountsDatabase
+from treadle.features.accounts.signing import SEALED_SIGNING_KEYS, SigningKeys
+from treadle.features.accounts.storage import AccountStorage
 from treadle.features.credentials.vault import SEALED_CREDENTIALS
 from treadle.main.sessions import settings_of_person
 from treadle.main.terminal import err, out, print_json
@@ -21,7 +24,7 @@ _NOTE = "INSERT INTO audit_log (id, action, target, details) VALUES ($1, 'keys.r
 
 
 async def rotate(*, lost: bool, json: bool) -> None:
-    """Move all stored secrets to a new key, and tell what was done.
+    """Move all stored secrets to a new key, sign with a new one, and tell what was done.
 
     With ``lost`` a new data key takes the place of one that cannot be opened any more.
 
@@ -43,14 +46,25 @@ async def rotate(*, lost: bool, json: bool) -> None:
             await connection.execute(_NOTE, uuid7(), done.key, told)
         finally:
             await connection.close()
+        signing_key = await _exchange_signing_key(urls.auth, ring)
     if json:
-        print_json({name: getattr(done, name) for name in Rotation.__slots__})
+        print_json({**{name: getattr(done, name) for name in Rotation.__slots__}, "signing_key": signing_key})
     else:
-        _tell(done, given=bool(settings.encryption_keys.get_secret_value()))
+        _tell(done, signing_key, given=bool(settings.encryption_keys.get_secret_value()))
 
 
-def _tell(done: Rotation, *, given: bool) -> None:
+async def _exchange_signing_key(dsn: str, ring: KeyRing) -> str:
+    """Sign access tokens with a new key from now on. Nobody has to sign in again."""
+    database = AccountsDatabase(dsn)
+    try:
+        return await SigningKeys(AccountStorage(database), ring, SystemClock()).exchange()
+    finally:
+        await database.close()
+
+
+def _tell(done: Rotation, signing_key: str, *, given: bool) -> None:
     console = out()
+    console.print(f"A new key {signing_key} signs access tokens from now on.")
     console.print(f"{'A new key' if done.made else 'The key'} {done.key} encrypts from now on.")
     console.print(f"{done.resealed} stored secrets were encrypted anew.")
     for id in done.dropped:

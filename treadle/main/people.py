@@ -5,12 +5,20 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from treadle.base.clock import SystemClock
+from treadle.base.mail import mailer_of
 from treadle.base.notifications import Notifications
 from treadle.features.accounts.api_keys import ApiKeys
+from treadle.features.accounts.background import Background
+from treadle.features.accounts.desk import Desk
+from treadle.features.accounts.door import Door, make_door
+from treadle.features.accounts.landing import Landing
+from treadle.features.accounts.links import Links
+from treadle.features.accounts.passwords import Passwords
 from treadle.features.accounts.service import CHANNEL, Accounts
 from treadle.features.accounts.sessions import Sessions
 from treadle.features.accounts.signing import SigningKeys
 from treadle.features.accounts.storage import AccountStorage
+from treadle.features.accounts.throttle import DatabaseThrottle
 from treadle.features.accounts.tokens import Issuer, OwnKeys, TokenIssuer, TokenVerifier
 from treadle.features.accounts.workspaces import Workspaces
 from treadle.main.wiring import Platform
@@ -23,12 +31,14 @@ class People:
 
     accounts: Accounts
     sessions: Sessions
+    door: Door
     workspaces: Workspaces
     api_keys: ApiKeys
 
 
 def people_of(platform: Platform, start_token: str | None, url: str) -> People:
     """Those of a platform that is reached at ``url``."""
+    settings = platform.settings
     clock = SystemClock()
     storage = AccountStorage(platform.accounts_database)
     keys = SigningKeys(storage, platform.ring, clock)
@@ -36,7 +46,18 @@ def people_of(platform: Platform, start_token: str | None, url: str) -> People:
     verifier = TokenVerifier([Issuer(issuer.name, OwnKeys(keys))], clock)
     accounts = Accounts(storage, verifier, issuer, clock, start_token)
     sessions = Sessions(storage, issuer, accounts, clock)
-    return People(accounts, sessions, Workspaces(storage, accounts, clock), ApiKeys(storage, accounts))
+    desk = Desk(
+        storage=storage,
+        sessions=sessions,
+        links=Links(issuer.name, mailer_of(settings), clock),
+        passwords=Passwords(),
+        throttle=DatabaseThrottle(storage),
+        landing=Landing(url, settings.allowed_origins),
+        background=Background(),
+        clock=clock,
+    )
+    door = make_door(desk, keys, settings.signup)
+    return People(accounts, sessions, door, Workspaces(storage, accounts, clock), ApiKeys(storage, accounts))
 
 
 @contextlib.asynccontextmanager
@@ -48,3 +69,4 @@ async def told_of_changes(platform: Platform, site: Site) -> AsyncIterator[None]
         yield
     finally:
         await ears.close()
+        await site.door.desk.background.close()

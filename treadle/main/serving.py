@@ -13,7 +13,8 @@ from treadle.base.errors import TreadleError
 from treadle.base.logging import configure_logging, mask_secret
 from treadle.base.migrations import release
 from treadle.base.paths import ensure_folder
-from treadle.main.instance import check_port, start_token, the_only_server
+from treadle.main.instance import check_port, reachable, server_url, start_token, the_only_server
+from treadle.main.production import check_secrets
 from treadle.main.sessions import home_mode, run_async
 from treadle.main.terminal import err, out
 
@@ -31,9 +32,11 @@ def serve(host: str | None, port: int | None) -> None:
     settings = load_settings(**{name: value for name, value in (("host", host), ("port", port)) if value is not None})
     ensure_folder(settings.home, home_mode())
     configure_logging(settings)
-    token = start_token(settings.home)
-    mask_secret(token)
-    url = settings.public_url or f"http://{_shown_host(settings.host)}:{settings.port}"
+    check_secrets(settings)
+    # In production nothing but an account opens the door.
+    token = start_token(settings.home) if settings.environment == "local" else None
+    mask_secret(token or "")
+    url = server_url(settings)
     with the_only_server(settings.home, url):
         check_port(settings.host, settings.port)
         with _early_database(settings):
@@ -66,7 +69,7 @@ def _early_database(settings: Settings) -> Iterator[None]:
         server.stop()
 
 
-async def _serve(settings: Settings, token: str, url: str, begun: float) -> None:
+async def _serve(settings: Settings, token: str | None, url: str, begun: float) -> None:
     from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415 (while the database starts)
     from granian.server.embed import Server  # noqa: PLC0415
 
@@ -97,6 +100,7 @@ async def _serve(settings: Settings, token: str, url: str, begun: float) -> None
             _greet(settings, url, token, time.monotonic() - begun)
             made = asyncio.create_task(site.catalogue.get(), name="block-catalogue")  # before anybody asks for it
             stack.callback(made.cancel)
+            _tell_setup(await site.door.setup.link())
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             _log.info("Stopping; what runs goes on at the next start")
         finally:
@@ -111,7 +115,7 @@ async def _until_answering(settings: Settings, serving: "asyncio.Task[None]") ->
     """Wait until the server takes connections."""
     while not serving.done():
         with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(_reachable(settings.host), settings.port)
+            _, writer = await asyncio.open_connection(reachable(settings.host), settings.port)
             writer.close()
             return
         await asyncio.sleep(0.005)
@@ -132,26 +136,25 @@ def _stop_signal() -> "asyncio.Future[None]":
     return stopped
 
 
-def _reachable(host: str) -> str:
-    """An address of this machine at which a server that listens on ``host`` answers."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-
-
-def _shown_host(host: str) -> str:
-    reachable = _reachable(host)
-    return f"[{reachable}]" if ":" in reachable else reachable
-
-
-def _greet(settings: Settings, url: str, token: str, seconds: float) -> None:
+def _greet(settings: Settings, url: str, token: str | None, seconds: float) -> None:
     console = out()
     console.print(f"Treadle {release()} is running at {url} (started in {seconds:.1f} s)", style="bold green")
-    console.print(f"  Token    {token}")
-    console.print(f"           (also in {settings.home / 'token'})", style="dim")
+    if token is not None:
+        console.print(f"  Token    {token}")
+        console.print(f"           (also in {settings.home / 'token'})", style="dim")
     console.print(f"  API      {url}/docs")
     console.print(f"  Data     {settings.home}")
     console.print("Ctrl-C stops it; what runs goes on at the next start.", style="dim")
-    if settings.host not in ("127.0.0.1", "localhost", "::1") and not settings.public_url:
+    if settings.host not in ("127.0.0.1", "localhost", "::1") and not settings.public_url and token is not None:
         err().print("It can be reached from other machines: whoever has the token can use it.", style="yellow")
+
+
+def _tell_setup(link: str | None) -> None:
+    """Show how to make the first account, while there is none. The link is good once, and nowhere else."""
+    if link is not None:
+        mask_secret(link.partition("=")[2])
+        out().print(f"  Set up   {link}", style="bold")
+        out().print("           makes the first account; `treadle setup-link` prints another link.", style="dim")
 
 
 def work() -> None:
@@ -159,6 +162,7 @@ def work() -> None:
     settings = load_settings()
     ensure_folder(settings.home, home_mode())
     configure_logging(settings)
+    check_secrets(settings)
     run_async(_work(settings))
 
 

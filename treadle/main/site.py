@@ -23,6 +23,7 @@ def site_of(platform: Platform, start_token: str | None, url: str) -> Site:
     return Site(
         accounts=people.accounts,
         sessions=people.sessions,
+        door=people.door,
         workspaces=people.workspaces,
         api_keys=people.api_keys,
         graphs=platform.graphs,

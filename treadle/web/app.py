@@ -13,6 +13,8 @@ from treadle.web import docs, health, monitoring
 from treadle.web.access import declare_access
 from treadle.web.accounts import routes as accounts
 from treadle.web.api_keys import routes as api_keys
+from treadle.web.auth import routes as auth
+from treadle.web.auth import setup
 from treadle.web.builder import block_routes, graph_routes
 from treadle.web.edge import Edge
 from treadle.web.executions import review_routes, share_routes, starting
@@ -28,7 +30,17 @@ from treadle.web.proxies import TrustedProxies
 from treadle.web.request_bodies import Refused
 from treadle.web.site import Site
 
-PUBLIC = ("/health", "/health/ready", "/metrics", "/docs", "/docs/start.js", "/docs/{name}", *share_routes.PUBLIC)
+PUBLIC = (
+    "/health",
+    "/health/ready",
+    "/metrics",
+    "/docs",
+    "/docs/start.js",
+    "/docs/{name}",
+    *share_routes.PUBLIC,
+    *auth.PUBLIC,
+    *setup.PUBLIC,
+)
 """The routes that need no token. A new one does not belong here without a reason."""
 _log = logging.getLogger(__name__)
 
@@ -62,11 +74,12 @@ def make_routes(version: str) -> FastAPI:
         },
     )
     app.state.metrics = HttpMetrics()
-    people = (accounts, api_keys, files, integrations, external)
+    people = (auth, setup, accounts, api_keys, files, integrations, external)
     runs = (starting, executions, review_routes, share_routes)
     # They are tried one after the other: those that are asked for most come first.
     for each in (*runs, block_routes, graph_routes, *people, health, docs, monitoring):
         app.include_router(each.router)
+    app.include_router(setup.pages)
     declare_access(app, PUBLIC)
     app.add_exception_handler(TreadleError, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from treadle.engine.worker import Worker
 from treadle.features.accounts.api_keys import ApiKeys
+from treadle.features.accounts.door import Door
 from treadle.features.accounts.service import Accounts
 from treadle.features.accounts.sessions import Sessions
 from treadle.features.accounts.workspaces import Workspaces
@@ -26,6 +27,7 @@ class Site:
 
     accounts: Accounts
     sessions: Sessions
+    door: Door
     workspaces: Workspaces
     api_keys: ApiKeys
     graphs: Graphs

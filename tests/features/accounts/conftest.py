@@ -2,10 +2,11 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -14,16 +15,27 @@ import pytest
 from treadle.base.crypto import FileKeys, KeyRing
 from treadle.base.database import DatabaseUrls
 from treadle.base.ids import UserId
+from treadle.base.mail import Mail
 from treadle.base.notifications import Notifications
 from treadle.base.sessions import AccountsDatabase
+from treadle.features.accounts.background import Background
+from treadle.features.accounts.desk import Desk
+from treadle.features.accounts.door import make_door
+from treadle.features.accounts.landing import Landing
+from treadle.features.accounts.links import Links, Return
+from treadle.features.accounts.passwords import Passwords
 from treadle.features.accounts.registration import Newcomer, register
 from treadle.features.accounts.service import CHANNEL, Accounts
 from treadle.features.accounts.sessions import Sessions, SignedIn
+from treadle.features.accounts.sign_up import Policy
 from treadle.features.accounts.signing import SigningKeys
 from treadle.features.accounts.storage import AccountStorage
+from treadle.features.accounts.throttle import DatabaseThrottle, Limit
 from treadle.features.accounts.tokens import Issuer, OwnKeys, TokenIssuer, TokenVerifier
 
-OWN = "https://treadle.test/auth/v1"
+URL = "https://treadle.test"
+OWN = f"{URL}/auth/v1"
+PASSWORD = "a horse, correct"
 START_TOKEN = "a-start-token-that-only-the-tests-know"
 
 
@@ -45,6 +57,28 @@ class ToldClock:
         self._seconds += seconds
 
 
+class Post:
+    """Keeps the mails that are sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Mail] = []
+
+    async def send(self, mail: Mail) -> None:
+        self.sent.append(mail)
+
+    def token(self) -> str:
+        """What the link of the last mail carries."""
+        link = next(word for word in self.sent[-1].text.split() if word.startswith("http"))
+        return parse_qs(urlsplit(link).query)["token"][0]
+
+
+class SlowThrottle(DatabaseThrottle):
+    """Gives a try back once an hour only: however long a test takes, it is held up at the same try."""
+
+    async def take(self, limit: Limit, who: str) -> None:
+        await super().take(replace(limit, seconds=3600.0), who)
+
+
 @dataclass
 class Process:
     """The accounts as one process has them."""
@@ -53,6 +87,9 @@ class Process:
     home: Path
     clock: ToldClock
     issuers: list[Issuer] = field(default_factory=list)
+    policy: Policy = "open"
+    post: Post | None = None
+    """Where mail goes; None when the install sends none."""
 
     def __post_init__(self) -> None:
         self.database = AccountsDatabase(self.urls.auth)
@@ -62,11 +99,22 @@ class Process:
         verifier = TokenVerifier([Issuer(OWN, OwnKeys(self.keys)), *self.issuers], self.clock)
         self.accounts = Accounts(self.storage, verifier, self.issuer, self.clock, START_TOKEN)
         self.sessions = Sessions(self.storage, self.issuer, self.accounts, self.clock)
+        desk = Desk(
+            storage=self.storage,
+            sessions=self.sessions,
+            links=Links(OWN, self.post, self.clock),
+            passwords=Passwords(),
+            throttle=SlowThrottle(self.storage),
+            landing=Landing(URL, frozenset({"https://app.test"})),
+            background=Background(),
+            clock=self.clock,
+        )
+        self.door = make_door(desk, self.keys, self.policy)
         self.ears = Notifications(self.urls.auth, CHANNEL, self.accounts.heard, self.accounts.missed)
 
     async def someone(self, **about: Any) -> SignedIn:
         """A new person, signed in."""
-        email = f"{uuid4().hex}@people.test"
+        email = an_address()
         async with self.storage.repository() as accounts:
             user = await register(accounts, Newcomer("email", email, email, **about))
         return await self.sign_in(UserId(user.id))
@@ -76,6 +124,16 @@ class Process:
         async with self.storage.repository() as accounts:
             begun = await self.sessions.begin(accounts, await accounts.person(user), "password")
         return await self.sessions.given_out(begun)
+
+    async def signed_up(self, email: str = "", password: str = PASSWORD) -> SignedIn:
+        """Somebody new, with a password; only without mail."""
+        made = await self.door.sign_up.with_password(email or an_address(), password, None, Return())
+        assert isinstance(made, SignedIn)
+        return made
+
+    async def done(self) -> None:
+        """Wait until nothing is done any more that nobody waits for."""
+        await self.door.desk.background.close()
 
     async def is_good(self, token: str) -> bool:
         return await self.accounts.identify(token) is not None
@@ -97,6 +155,19 @@ async def listening(process: Process) -> AsyncIterator[Process]:
     finally:
         await process.ears.close()
         await process.database.close()
+
+
+@pytest.fixture
+async def mailing(database: DatabaseUrls, tmp_path: Path) -> AsyncIterator[Process]:
+    """The same for an install that sends mail."""
+    async with listening(Process(database, tmp_path, ToldClock(), post=Post())) as found:
+        yield found
+        await found.done()
+
+
+def an_address() -> str:
+    """One that nobody has."""
+    return f"{uuid4().hex}@people.test"
 
 
 @contextlib.asynccontextmanager

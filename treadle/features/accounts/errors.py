@@ -86,6 +86,25 @@ class ValidationFailed(BadInput):
     code: ClassVar[str] = "validation_failed"
 
 
+class UnsupportedGrant(TreadleError):
+    """No session is given for what was sent."""
+
+    code: ClassVar[str] = "validation_failed"
+    status: ClassVar[int] = 400
+
+    def __init__(self) -> None:
+        super().__init__("unsupported_grant_type", fix="Use password, refresh_token or pkce.")
+
+
+class AnonymousDisabled(BadInput):
+    """An account needs an address."""
+
+    code: ClassVar[str] = "anonymous_provider_disabled"
+
+    def __init__(self) -> None:
+        super().__init__("Anonymous sign-ins are disabled", fix="Send email and password.")
+
+
 class SignUpClosed(TreadleError):
     """Nobody may make an account here without being invited."""
 

@@ -5,16 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from treadle.base.ids import UserId, WorkspaceId
+from treadle.base.ids import UserId, WorkspaceId, uuid7
 from treadle.features.accounts.tokens import Proof
 from treadle.features.audit.service import record
 
 if TYPE_CHECKING:
     from treadle.features.accounts.models import User
     from treadle.features.accounts.repository import AccountRepository
-
-EMAIL = "email"
-"""The issuer of those who sign in with an address and a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +29,8 @@ class Newcomer:
     claims: Mapping[str, Any] = field(default_factory=dict)
     """What the issuer says of them."""
     admin: bool = False
+    id: UserId | None = None
+    """When it was told to them before they were known."""
 
 
 async def register(accounts: "AccountRepository", who: Newcomer, *, takes: WorkspaceId | None = None) -> "User":
@@ -40,6 +39,7 @@ async def register(accounts: "AccountRepository", who: Newcomer, *, takes: Works
     The account is found by issuer and subject alone: the same address elsewhere is somebody else.
     """
     user = await accounts.add_user(
+        id=who.id or uuid7(),
         email=who.email,
         email_confirmed_at=who.confirmed_at,
         email_proven=who.proven,

@@ -5,13 +5,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import false, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from treadle.base.crypto import HOLD_KEYS, key_id
 from treadle.base.ids import SessionId, UserId, WorkspaceId, uuid7
+from treadle.features.accounts.addresses import EMAIL
+from treadle.features.accounts.errors import EmailTaken
 from treadle.features.accounts.models import (
     AccountIdentity,
+    Invitation,
     Member,
     OneTimeToken,
     Password,
@@ -56,7 +59,7 @@ class AccountRepository:
 
     async def add_user(self, **about: Any) -> User:
         """Add a person."""
-        user = User(id=uuid7(), **about)
+        user = User(**about)
         self.session.add(user)
         await self.session.flush()  # what follows refers to it
         return user
@@ -66,6 +69,43 @@ class AccountRepository:
         self.session.add(
             AccountIdentity(id=uuid7(), user_id=user.id, issuer=issuer, subject=subject, email=email, profile=profile)
         )
+
+    async def owns_email(self, user: UserId, email: str) -> bool:
+        """Whether the person signs in with this address, or does from now on because nobody did before."""
+        known = await self.identity(EMAIL, email)
+        if known is None:
+            await self.one_at_a_time(EMAIL, email)
+            self.add_identity(await self.person(user), EMAIL, email, email, {})
+            await self.session.flush()
+        return known is None or known.user_id == user
+
+    async def change_email(self, user: User, email: str) -> None:
+        """Let the person sign in with another address.
+
+        Raises:
+            EmailTaken: somebody else does.
+        """
+        await self.one_at_a_time(EMAIL, email)
+        known = await self.identity(EMAIL, email)
+        if known is not None and known.user_id != user.id:
+            raise EmailTaken()
+        change = update(AccountIdentity).where(AccountIdentity.user_id == user.id, AccountIdentity.issuer == EMAIL)
+        await self.session.execute(
+            change.values(subject=email, email=email).execution_options(synchronize_session="fetch")
+        )
+        user.email = email
+
+    async def is_invited(self, email: str, hash: bytes | None, now: datetime, *, by_address: bool) -> bool:
+        """Whether an invitation for this address is open: the one of that token, or with ``by_address`` any."""
+        query = select(Invitation.id).where(
+            Invitation.email == email,
+            Invitation.accepted_at.is_(None),
+            Invitation.revoked_at.is_(None),
+            Invitation.expires_at > now,
+        )
+        if not by_address:
+            query = query.where(Invitation.hash == hash) if hash is not None else query.where(false())
+        return await self.session.scalar(query.limit(1)) is not None
 
     async def password(self, user: UserId) -> Password | None:
         """The hash of their password."""
@@ -151,6 +191,51 @@ class AccountRepository:
             OneTimeToken.used_at.is_(None),
         )
         await self.session.execute(change.values(used_at=func.now()).execution_options(synchronize_session=False))
+
+    async def link(self, purpose: str, hash: bytes) -> OneTimeToken | None:
+        """A token, whether it is still good or not, locked against other changes."""
+        found = await self.session.get(OneTimeToken, hash, with_for_update=True)
+        return found if found is not None and found.purpose == purpose else None
+
+    async def wanted_email(self, user: UserId, now: datetime) -> str | None:
+        """The address that a person has still to confirm."""
+        query = select(OneTimeToken.details["email"].astext).where(
+            OneTimeToken.purpose == "email_change",
+            OneTimeToken.user_id == user,
+            OneTimeToken.used_at.is_(None),
+            OneTimeToken.expires_at > now,
+        )
+        return await self.session.scalar(query.limit(1))
+
+    async def who_wants_email(self, email: str, now: datetime) -> UserId | None:
+        """Who has still to confirm this address."""
+        query = select(OneTimeToken.user_id).where(
+            OneTimeToken.purpose == "email_change",
+            OneTimeToken.details["email"].astext == email,
+            OneTimeToken.used_at.is_(None),
+            OneTimeToken.expires_at > now,
+        )
+        found = await self.session.scalar(query.order_by(OneTimeToken.created_at.desc()).limit(1))
+        return None if found is None else UserId(found)
+
+    async def void_sign_ups(self, email: str) -> None:
+        """No sign-up with this address that waits for its confirmation can be confirmed any more."""
+        change = update(OneTimeToken).where(
+            OneTimeToken.purpose == "signup",
+            OneTimeToken.details["email"].astext == email,
+            OneTimeToken.used_at.is_(None),
+        )
+        await self.session.execute(change.values(used_at=func.now()).execution_options(synchronize_session=False))
+
+    async def pending_sign_up(self, email: str, now: datetime) -> OneTimeToken | None:
+        """The newest sign-up with this address that waits for its confirmation."""
+        query = select(OneTimeToken).where(
+            OneTimeToken.purpose == "signup",
+            OneTimeToken.details["email"].astext == email,
+            OneTimeToken.used_at.is_(None),
+            OneTimeToken.expires_at > now,
+        )
+        return await self.session.scalar(query.order_by(OneTimeToken.created_at.desc()).limit(1))
 
     async def take_link(self, purpose: str, hash: bytes, now: datetime) -> OneTimeToken | None:
         """Use a token up; None when there is none that is still good. Of two who try at once one gets it."""

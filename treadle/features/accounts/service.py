@@ -5,9 +5,10 @@ from collections.abc import Callable
 from uuid import UUID, uuid5
 
 from treadle.base.clock import Clock
-from treadle.base.errors import NotFound
+from treadle.base.errors import NotFound, TreadleError
 from treadle.base.ids import LOCAL_WORKSPACE, OPERATOR, ApiKeyId, SessionId, UserId, WorkspaceId
 from treadle.features.accounts.access import Identity, Principal, Role, Scope
+from treadle.features.accounts.errors import BadToken, NotSignedIn, SessionGone
 from treadle.features.accounts.opaque import digest
 from treadle.features.accounts.recent import Recent
 from treadle.features.accounts.registration import found_or_registered
@@ -68,6 +69,12 @@ class Accounts:
     async def identify_key(self, key: str) -> Identity | None:
         """Whose key of the external API it is; None when it is nobody's, or no longer good."""
         return await self._keys.get(digest(key)) if key.startswith(KEY_PREFIX) else None
+
+    async def why_nobodys(self, token: str) -> TreadleError:
+        """What is wrong with a token that ``identify`` did not accept."""
+        if not token:
+            return NotSignedIn()
+        return BadToken() if await self._verifier.verify(token) is None else SessionGone()
 
     def good_until(self, token: str) -> float | None:
         """When a token that was identified runs out, in seconds since 1970; None for one that does not."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 IDLE = timedelta(days=30)
 """A session that nobody has carried on for so long is over."""
-Scope = Literal["global", "local", "others"]
+SignOutScope = Literal["global", "local", "others"]
 """Which sessions signing out ends: all, this one, or all but this one."""
 
 
@@ -38,6 +38,8 @@ class Person:
 
     user: "User"
     identities: "Sequence[AccountIdentity]"
+    new_email: str | None = None
+    """The address that they will have once they confirm it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ class Sessions:
         accounts.add_refresh_token(row.id, digest(token))
         return Begun(Person(user, await accounts.identities(UserId(user.id))), row, token)
 
-    async def end(self, identity: Identity, scope: Scope) -> None:
+    async def end(self, identity: Identity, scope: SignOutScope) -> None:
         """Sign out.
 
         Raises:

@@ -1,0 +1,31 @@
+"""All ways into an install, in one place."""
+
+from dataclasses import dataclass
+
+from treadle.features.accounts.desk import Desk
+from treadle.features.accounts.mailed_links import MailedLinks
+from treadle.features.accounts.own_account import OwnAccount
+from treadle.features.accounts.setup import Setup
+from treadle.features.accounts.sign_in import SignIn
+from treadle.features.accounts.sign_up import Policy, SignUp
+from treadle.features.accounts.signing import SigningKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What the interface for signing in is made of."""
+
+    desk: Desk
+    keys: SigningKeys
+    setup: Setup
+    sign_up: SignUp
+    sign_in: SignIn
+    mailed_links: MailedLinks
+    own_account: OwnAccount
+
+
+def make_door(desk: Desk, keys: SigningKeys, policy: Policy) -> Door:
+    """The door of an install."""
+    sign_up = SignUp(desk, policy)
+    sign_in = SignIn(desk)
+    return Door(desk, keys, Setup(desk), sign_up, sign_in, MailedLinks(desk, sign_in, sign_up), OwnAccount(desk))

@@ -1,0 +1,40 @@
+"""Commands about accounts, for whoever runs the machine: links that open the door once."""
+
+from treadle.base.config import Settings
+from treadle.base.errors import Conflict
+from treadle.main.instance import running_instance, server_url
+from treadle.main.people import people_of
+from treadle.main.sessions import looking_platform
+from treadle.main.terminal import out
+
+
+async def print_setup_link() -> None:
+    """Print a link for making the first account. The links before it are good no more.
+
+    Raises:
+        Conflict: there is an administrator.
+    """
+    async with looking_platform() as platform:
+        link = await people_of(platform, None, _url(platform.settings)).door.setup.link()
+    if link is None:
+        raise Conflict(
+            "This installation has an administrator.", fix="Sign in; `treadle reset-password EMAIL` if that fails."
+        )
+    out().print(link)
+
+
+async def print_reset_link(email: str) -> None:
+    """Print a link with which somebody chooses a new password. It is good for a quarter of an hour, once.
+
+    Raises:
+        BadEmail, NotFound: nobody signs in with this address.
+    """
+    async with looking_platform() as platform:
+        link = await people_of(platform, None, _url(platform.settings)).door.mailed_links.make(email)
+    out().print(link)
+
+
+def _url(settings: Settings) -> str:
+    """Where the server of this data folder is, or will be."""
+    running = running_instance(settings.home)
+    return running.url if running else server_url(settings)

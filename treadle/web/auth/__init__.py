@@ -1,0 +1,1 @@
+"""Signing in over HTTP, as the clients of Supabase Auth do it."""

@@ -1,0 +1,62 @@
+"""The first account, and the two pages that people need before there is any other."""
+
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+
+from treadle.base.errors import NotFound
+from treadle.web.auth.answers import session_answer
+from treadle.web.auth.bodies import SessionAnswer, SetupRequest, SetupState
+from treadle.web.bodies import OPEN
+from treadle.web.site import TheSite
+
+_FOLDER = Path(__file__).parent / "page"
+_ASSETS = {"page.js": "text/javascript", "page.css": "text/css"}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+
+PUBLIC = ("/api/v2/setup", "/setup", "/setup/{name}", "/reset-password")
+"""Nobody has a token before the first account is made; and who has forgotten their password has none either."""
+
+router = APIRouter(tags=["setup"])
+pages = APIRouter(include_in_schema=False)
+
+
+@router.get("/api/v2/setup", operation_id="get_setup")
+async def get_setup(site: TheSite) -> SetupState:
+    """Whether the first account is still to be made."""
+    return SetupState(needed=await site.door.setup.is_needed())
+
+
+@router.post("/api/v2/setup", operation_id="set_up", status_code=201, responses=OPEN)
+async def set_up(site: TheSite, body: SetupRequest) -> SessionAnswer:
+    """Make the first account, with the token of the link that ``treadle up`` has printed, and sign it in."""
+    return session_answer(await site.door.setup.complete(body.token, body.email, body.password, body.name))
+
+
+@pages.get("/setup")
+async def setup_page() -> FileResponse:
+    """The page for the first account."""
+    return _page("setup.html")
+
+
+@pages.get("/reset-password")
+async def reset_page() -> FileResponse:
+    """The page for a new password."""
+    return _page("reset-password.html")
+
+
+@pages.get("/setup/{name}")
+async def asset(name: str) -> FileResponse:
+    """What they load."""
+    if name not in _ASSETS:
+        raise NotFound(f"There is no file {name[:100]}.")
+    return FileResponse(_FOLDER / name, media_type=_ASSETS[name])
+
+
+def _page(name: str) -> FileResponse:
+    headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
+    return FileResponse(_FOLDER / name, media_type="text/html; charset=utf-8", headers=headers)
