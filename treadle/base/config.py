@@ -113,6 +113,9 @@ class Settings(BaseSettings):
     shared_providers: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(), validation_alias="TREADLE_SHARED_PROVIDERS"
     )
+    embeddings_url: str = Field(default="", validation_alias="TREADLE_EMBEDDINGS_URL")
+    embeddings_key: SecretStr = Field(default=SecretStr(""), validation_alias="TREADLE_EMBEDDINGS_KEY")
+    embeddings_model: str = Field(default="text-embedding-3-small", validation_alias="TREADLE_EMBEDDINGS_MODEL")
     keep_days: int = Field(default=0, ge=0, le=36_500, validation_alias="TREADLE_KEEP_DAYS")
 
     @property
@@ -173,7 +176,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{each!r} must be one exact origin, such as https://agents.example.org")
         return value
 
-    @field_validator("public_url")
+    @field_validator("public_url", "embeddings_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):

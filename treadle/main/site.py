@@ -32,6 +32,7 @@ def site_of(platform: Platform, start_token: str | None, url: str) -> Site:
         idempotency=Idempotency(platform.database),
         registry=platform.registry,
         catalogue=BlockCatalogue(platform.registry),
+        search=platform.search,
         worker=platform.worker,
         vault=platform.vault,
         credentials=platform.credentials,

@@ -37,6 +37,8 @@ from treadle.features.files.service import FileQuota, Files
 from treadle.features.files.store import LocalFileStore
 from treadle.features.graphs.service import Graphs
 from treadle.features.graphs.storage import GraphStorage
+from treadle.features.search.embedders import EMBED, Embedder, LocalEmbedder, ServiceEmbedder
+from treadle.features.search.service import Search
 from treadle.integrations.catalogue import ALL_BLOCKS as INTEGRATION_BLOCKS
 from treadle.main.doors import PlatformDoors
 from treadle.main.housekeeping import keep_house
@@ -44,6 +46,9 @@ from treadle.sdk.block import Block
 from treadle.sdk.compute import ComputePool
 from treadle.sdk.http import EgressClient
 from treadle.sdk.registry import Registry
+
+MODEL_IDLE_SECONDS = 30.0
+"""For how long the process with the embedding model is kept when nobody searches: it takes 200 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class Platform:
     worker: Worker
     doors: PlatformDoors
     http: EgressClient
+    search: Search
     ring: KeyRing
     accounts_database: AccountsDatabase
 
@@ -109,6 +115,9 @@ async def _assemble(
     stack.push_async_callback(http.aclose)
     compute = ComputePool(WORKER_FUNCTIONS)
     stack.push_async_callback(compute.aclose)
+    thinking = ComputePool([EMBED], workers=1, idle_seconds=MODEL_IDLE_SECONDS)
+    stack.push_async_callback(thinking.aclose)
+    search = Search(reader, pool, registry, _embedder(settings, thinking, http))
     blobs = LocalBlobs(settings.home / "values")
     store = Store(pool, PostgresBell(pool), blobs)
     ring = key_ring(settings)
@@ -154,6 +163,7 @@ async def _assemble(
         worker,
         doors,
         http,
+        search,
         ring,
         accounts_database,
     )
@@ -163,6 +173,12 @@ def credentials_of_install(settings: Settings, vault: Vault | None = None) -> Cr
     """All credentials: of the environment, of the file in the data folder, and of the workspaces in the vault."""
     keyring = Keyring(known_setups(), os.environ, settings.home)
     return CredentialsSource(keyring, keyless(), vault, settings.shared_providers)
+
+
+def _embedder(settings: Settings, compute: ComputePool, http: EgressClient) -> Embedder:
+    if settings.embeddings_url:
+        return ServiceEmbedder(http, settings.embeddings_url, settings.embeddings_key, settings.embeddings_model)
+    return LocalEmbedder(compute)
 
 
 def _agents_that_use(graphs: Graphs) -> UsesOf:

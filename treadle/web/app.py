@@ -15,7 +15,7 @@ from treadle.web.accounts import routes as accounts
 from treadle.web.api_keys import routes as api_keys
 from treadle.web.auth import routes as auth
 from treadle.web.auth import setup
-from treadle.web.builder import block_routes, graph_routes
+from treadle.web.builder import block_routes, graph_routes, menu_routes
 from treadle.web.edge import Edge
 from treadle.web.executions import review_routes, share_routes, starting
 from treadle.web.executions import routes as executions
@@ -77,7 +77,7 @@ def make_routes(version: str) -> FastAPI:
     people = (auth, setup, accounts, api_keys, files, integrations, external)
     runs = (starting, executions, review_routes, share_routes)
     # They are tried one after the other: those that are asked for most come first.
-    for each in (*runs, block_routes, graph_routes, *people, health, docs, monitoring):
+    for each in (*runs, block_routes, graph_routes, menu_routes, *people, health, docs, monitoring):
         app.include_router(each.router)
     app.include_router(setup.pages)
     declare_access(app, PUBLIC)

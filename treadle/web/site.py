@@ -17,6 +17,7 @@ from treadle.features.executions.service import Executions
 from treadle.features.files.service import Files
 from treadle.features.graphs.service import Graphs
 from treadle.features.idempotency.service import Idempotency
+from treadle.features.search.service import Search
 from treadle.sdk.registry import Registry
 from treadle.web.builder.block_catalogue import BlockCatalogue
 
@@ -36,6 +37,7 @@ class Site:
     idempotency: Idempotency
     registry: Registry
     catalogue: BlockCatalogue
+    search: Search
     worker: Worker
     vault: Vault
     credentials: CredentialsSource

@@ -1,5 +1,6 @@
 """Graphs and their versions in the database. Every query is made for a workspace, and the database sees to it too."""
 
+import hashlib
 from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,7 @@ from treadle.base.ids import GraphId, UserId, WorkspaceId
 from treadle.base.paging import Page
 from treadle.features.graphs.listing import GraphQuery, GraphSort
 from treadle.features.graphs.models import GraphHead, GraphVersion
+from treadle.features.graphs.search_text import search_text
 
 _ORDERS: dict[GraphSort, ColumnElement[Any]] = {
     GraphSort.UPDATED: GraphHead.updated_at.desc(),
@@ -19,6 +21,13 @@ _ORDERS: dict[GraphSort, ColumnElement[Any]] = {
     GraphSort.NAME: func.lower(GraphHead.name),
 }
 
+_DESCRIBE = text(
+    "INSERT INTO graph_texts AS t (workspace_id, graph_id, digest, title, body)"
+    " VALUES (:workspace, :graph, :digest, :title, :body)"
+    " ON CONFLICT (workspace_id, graph_id) DO UPDATE SET digest = excluded.digest, title = excluded.title,"
+    " body = excluded.body, tries = 0, due_at = now(),"
+    " embedding = CASE WHEN t.digest = excluded.digest THEN t.embedding END"
+)
 _NAMED_ID = "$.nodes[*].input_default.*.id ? (@ == $id)"
 
 
@@ -49,6 +58,10 @@ class GraphRepository:
         ordered = fitting.order_by(_ORDERS[query.sort], GraphHead.id)
         rows = await self._session.scalars(ordered.offset(query.page.offset).limit(query.page.size))
         return list(rows), await self._count(fitting)
+
+    async def heads(self, graphs: Collection[str]) -> list[GraphHead]:
+        """Those of these graphs that are there."""
+        return list(await self._session.scalars(self._present().where(GraphHead.id.in_(graphs))))
 
     async def names(self, graphs: Collection[str]) -> dict[str, str]:
         """Names by id, those of deleted graphs too."""
@@ -166,7 +179,15 @@ class GraphRepository:
         head.name, head.description = row.name, str(row.document.get("description") or "")
         head.newest_version, head.deleted_at = row.version, None
         await self._touch(head)
+        await self._describe(row)
         return head
+
+    async def _describe(self, row: GraphVersion) -> None:
+        """Say what the graph is found by; its vector of meaning is made later, unless it says what it said before."""
+        title, body = search_text(row.document)
+        values = {"workspace": self._workspace, "graph": row.id, "title": title, "body": body}
+        digest = hashlib.sha256(f"{title}\0{body}".encode()).digest()
+        await self._session.execute(_DESCRIBE, {**values, "digest": digest})
 
     # ---- queries ----------------------------------------------------------------------------------------------------
 

@@ -263,6 +263,11 @@ class Graphs:
         async with self._storage.repository(workspace) as repository:
             return await repository.page(query)
 
+    async def heads(self, workspace: WorkspaceId, graphs: Collection[str]) -> "dict[str, GraphHead]":
+        """Those of these graphs that are there, by id."""
+        async with self._storage.repository(workspace) as repository:
+            return {head.id: head for head in await repository.heads(graphs)}
+
     async def names(self, workspace: WorkspaceId, graphs: Collection[str]) -> dict[str, str]:
         """The names of these graphs by id, those of deleted ones and of blocks that ran by themselves too."""
         blocks = {id: block.title for id in graphs if (block := block_named(id, self._registry)) is not None}

@@ -1,0 +1,1 @@
+"""Finding blocks and agents, by words and by meaning."""
