@@ -117,7 +117,7 @@ async def someone(client: Client) -> AsyncIterator[MakeSomeone]:
         async def make(
             role: Role | None = None, *, workspace: WorkspaceId = LOCAL_WORKSPACE, admin: bool = False
         ) -> Someone:
-            signed_in = await _sign_in_newcomer(client.site.sessions, role, workspace, admin=admin)
+            signed_in = await sign_in_newcomer(client.site.sessions, role, workspace, admin=admin)
             headers = {"Authorization": f"Bearer {signed_in.access_token}"}
             if role is not None:
                 headers["X-Workspace-Id"] = str(workspace)
@@ -126,7 +126,7 @@ async def someone(client: Client) -> AsyncIterator[MakeSomeone]:
         yield make
 
 
-async def _sign_in_newcomer(sessions: Sessions, role: Role | None, workspace: WorkspaceId, *, admin: bool) -> SignedIn:
+async def sign_in_newcomer(sessions: Sessions, role: Role | None, workspace: WorkspaceId, *, admin: bool) -> SignedIn:
     email = f"{uuid4().hex}@people.test"
     async with sessions.storage.repository() as accounts:
         who = Newcomer("email", email, email, proven=True, confirmed_at=datetime.now(UTC), admin=admin)

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute
 from tests.web.conftest import TOKEN, Client
 from treadle.web.request_bodies import DEEPEST_JSON, is_too_deep
 
-PUBLIC = {"/health", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}"} | {
+PUBLIC = {"/ws", "/health", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/start.js", "/docs/{name}"} | {
     "/api/v2/share/{token}",
     "/api/v2/share/{token}/values/{digest}",
     # Where people get a token, or ask for themselves whose it is.

@@ -131,12 +131,18 @@ async def owned(client: Client) -> dict[str, str]:
     file = (await client.http.post("/api/v2/files/upload", files={"file": ("a.txt", b"text")})).json()["id"]
     key = {"type": "api_key", "title": "mine", "secret": "canary"}
     credentials = (await client.post("/api/v2/integrations/github/credentials", key, status=201))["id"]
+    agent = (await client.get(f"/api/v2/library/agents/by-graph/{graph}"))["id"]
+    folder = (await client.post("/api/v2/library/folders", {"name": str(uuid4())}, status=201))["id"]
+    preset = (await client.post("/api/v2/library/presets", {"execution_id": run, "name": "p"}, status=201))["id"]
     api_key = (await client.post("/api/v2/api-keys", {"name": "k", "scopes": ["IDENTITY"]}, status=201))["id"]
     return {
         "graph_id": graph,
         "execution_id": run,
         "file_id": file,
         "credentials_id": credentials,
+        "agent_id": agent,
+        "folder_id": folder,
+        "preset_id": preset,
         "key_id": api_key,
         "provider": "github",
         "firing": "1",

@@ -64,8 +64,13 @@ def filled() -> Iterator[Filled]:
         file = server.call("POST", "/api/v2/files/upload", files={"file": ("a.txt", b"text")}).json()["id"]
         key = {"type": "api_key", "title": "mine", "secret": "canary"}
         credentials = server.call("POST", "/api/v2/integrations/github/credentials", json=key).json()["id"]
+        agent = server.call("GET", f"/api/v2/library/agents/by-graph/{graph}").json()["id"]
+        folder = server.call("POST", "/api/v2/library/folders", json={"name": "Work"}).json()["id"]
+        kept = {"execution_id": run, "name": "Kept"}
+        preset = server.call("POST", "/api/v2/library/presets", json=kept).json()["id"]
         known = {"graph_id": graph, "execution_id": run, "file_id": file, "firing": "1"}
         known |= {"workspace_id": str(LOCAL_WORKSPACE), "user_id": str(OPERATOR)}
+        known |= {"agent_id": agent, "folder_id": folder, "preset_id": preset}
         yield Filled(server, {**known, "credentials_id": credentials, "provider": "github"})
 
 

@@ -7,12 +7,9 @@ them directly: when the ring gets a new key, the few data keys are encrypted ane
 import os
 from dataclasses import dataclass
 
-import asyncpg
-from asyncpg.pool import PoolConnectionProxy
-
 from treadle.base.crypto import HOLD_KEYS, KeyRing, RingKey, SealedTable, key_id
+from treadle.base.database import Connection
 
-Connection = asyncpg.Connection | PoolConnectionProxy
 SEALED_DATA_KEYS = SealedTable("data_keys", ("generation",))
 _BYTES = 64
 _ALL = "SELECT generation, id, ciphertext, key_id FROM data_keys ORDER BY generation DESC"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from treadle.base.config import Settings
 from treadle.base.errors import ConfigurationError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from treadle.base.postgres import EmbeddedPostgres
 
+Connection = asyncpg.Connection | PoolConnectionProxy
+"""A connection of one's own, or one of a pool."""
 SET_WORKSPACE = "SELECT set_config('treadle.workspace_id', $1, true)"
 """Row-level security reads this setting; it ends with the transaction."""
 
@@ -103,7 +106,7 @@ def create_engine(dsn: str, **options: Any) -> "AsyncEngine":
     return create_async_engine("postgresql+asyncpg://", async_creator=open_connection, **options)
 
 
-async def enter_workspace(connection: asyncpg.Connection, workspace_id: UUID) -> None:
+async def enter_workspace(connection: Connection, workspace_id: UUID) -> None:
     """Let the rest of this transaction, as the api role, see this workspace's rows only."""
     await connection.execute(SET_WORKSPACE, str(workspace_id))
 

@@ -16,6 +16,9 @@ BlockId = NewType("BlockId", str)
 FileId = NewType("FileId", UUID)
 CredentialsId = NewType("CredentialsId", UUID)
 ExecutionId = NewType("ExecutionId", UUID)
+LibraryAgentId = NewType("LibraryAgentId", UUID)
+FolderId = NewType("FolderId", UUID)
+PresetId = NewType("PresetId", UUID)
 WorkerId = NewType("WorkerId", UUID)
 
 NewUuid = Callable[[], UUID]

@@ -43,10 +43,9 @@ class Notifications:
 
     async def _connect(self) -> None:
         self._lost.clear()
-        connection = await asyncpg.connect(self._dsn)
+        self._connection = connection = await asyncpg.connect(self._dsn)
         connection.add_termination_listener(lambda _connection: self._lost.set())
         await connection.add_listener(self._channel, self._received)
-        self._connection = connection
 
     def _received(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
         self._heard(str(payload))

@@ -22,3 +22,20 @@ class Page:
     def offset(self) -> int:
         """Items that come before the page."""
         return (self.number - 1) * self.size
+
+
+COUNTED = 10_000
+"""Up to here totals are exact, where counting all would take long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How long a list is; when not exact, it is longer than ``count``."""
+
+    count: int
+    exact: bool = True
+
+
+def total_of(counted: int) -> Total:
+    """The total of a list that was counted until it was longer than ``COUNTED``."""
+    return Total(min(counted, COUNTED), counted <= COUNTED)

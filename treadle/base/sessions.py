@@ -34,6 +34,10 @@ class _Open:
     task: "asyncio.Task[object] | None"
     over: bool = False
 
+    def joins(self, database: "WorkspaceDatabase") -> bool:
+        """Whether a transaction of the database that is opened now is a part of this one."""
+        return not self.over and self.database is database and self.task is asyncio.current_task()
+
 
 _INNERMOST: ContextVar[_Open | None] = ContextVar("transaction", default=None)
 
@@ -81,7 +85,7 @@ class WorkspaceDatabase(_Database):
             RuntimeError: the transaction around it is in another workspace.
         """
         around = _INNERMOST.get()
-        if around is None or around.over or around.database is not self or around.task is not asyncio.current_task():
+        if around is None or not around.joins(self):
             async with self._outermost(workspace) as session:
                 yield session
             return
@@ -89,6 +93,11 @@ class WorkspaceDatabase(_Database):
             raise RuntimeError(f"a transaction in workspace {around.workspace} cannot go on in {workspace}")
         async with around.session.begin_nested():
             yield around.session
+
+    def is_open(self) -> bool:
+        """Whether this task is in a transaction of this database."""
+        around = _INNERMOST.get()
+        return around is not None and around.joins(self)
 
     @contextlib.asynccontextmanager
     async def _outermost(self, workspace: WorkspaceId) -> "AsyncIterator[AsyncSession]":

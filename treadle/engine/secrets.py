@@ -67,6 +67,11 @@ def sealed(value: Any, seals: Seals, workspace: WorkspaceId) -> Any:
     return _mapped(value, lambda text: text if not text or _TOKEN.fullmatch(text) else seals.sealed(workspace, text))
 
 
+def opened(value: Any, seals: Seals, workspace: WorkspaceId) -> Any:
+    """The value with its secrets in the open. Raises ``KeyMissing``."""
+    return _mapped(value, lambda text: _TOKEN.sub(lambda found: seals.opened(workspace, found[0]) or found[0], text))
+
+
 def masked(value: Any) -> Any:
     """The value as people are shown it: tokens hidden."""
     return _mapped(value, lambda text: _TOKEN.sub(MASK, text) if _PREFIX in text else text)

@@ -99,7 +99,7 @@ def start_run(agent: AgentFile, inputs: dict[str, Any], terms: Terms) -> int:
 
     async def begin(platform: Platform) -> ExecutionId:
         saved = await platform.graphs.save(LOCAL_WORKSPACE, agent)
-        return await platform.executions.start(LOCAL_WORKSPACE, GraphId(saved.id), inputs)
+        return await platform.executions.start(LOCAL_WORKSPACE, GraphId(saved.id), inputs, version=saved.version)
 
     return run_and_tell(begin, terms)
 

@@ -106,6 +106,7 @@ async def _serve(settings: Settings, token: str | None, url: str, begun: float) 
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             _log.info("Stopping; what runs goes on at the next start")
         finally:
+            await site.visitors.close()
             server.stop()  # type: ignore[no-untyped-call]
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(serving, _CLOSE_SECONDS)

@@ -5,10 +5,14 @@ from urllib.parse import urlsplit
 from treadle.base.config import Settings
 from treadle.base.migrations import release
 from treadle.features.idempotency.service import Idempotency
+from treadle.features.library.folders import Folders
+from treadle.features.library.importing import Importer
+from treadle.features.library.presets import Presets
 from treadle.main.people import people_of
 from treadle.main.wiring import Platform
 from treadle.web.builder.block_catalogue import BlockCatalogue
 from treadle.web.edge import Edge, Limited, Rates
+from treadle.web.live.visitors import Visitors
 from treadle.web.rate_limits import Rate
 from treadle.web.site import Site
 from treadle.web.tracing import tracer_from_environment
@@ -28,12 +32,18 @@ def site_of(platform: Platform, start_token: str | None, url: str) -> Site:
         api_keys=people.api_keys,
         graphs=platform.graphs,
         executions=platform.executions,
+        library=platform.library,
+        importer=Importer(platform.database, platform.library, platform.graphs, platform.registry),
+        folders=Folders(platform.database),
+        presets=Presets(platform.database, platform.graphs, platform.executions, platform.seals),
         files=platform.files,
         idempotency=Idempotency(platform.database),
         registry=platform.registry,
         catalogue=BlockCatalogue(platform.registry),
         search=platform.search,
         worker=platform.worker,
+        feed=platform.feed,
+        visitors=Visitors(people.accounts),
         vault=platform.vault,
         credentials=platform.credentials,
         version=release(),

@@ -37,11 +37,16 @@ from treadle.features.files.service import FileQuota, Files
 from treadle.features.files.store import LocalFileStore
 from treadle.features.graphs.service import Graphs
 from treadle.features.graphs.storage import GraphStorage
+from treadle.features.library.current import CurrentAgents
+from treadle.features.library.service import Library
+from treadle.features.live.feed import Feed
 from treadle.features.search.embedders import EMBED, Embedder, LocalEmbedder, ServiceEmbedder
+from treadle.features.search.repository import Texts
 from treadle.features.search.service import Search
 from treadle.integrations.catalogue import ALL_BLOCKS as INTEGRATION_BLOCKS
 from treadle.main.doors import PlatformDoors
 from treadle.main.housekeeping import keep_house
+from treadle.main.live import live_feed
 from treadle.sdk.block import Block
 from treadle.sdk.compute import ComputePool
 from treadle.sdk.http import EgressClient
@@ -61,6 +66,8 @@ class Platform:
     registry: Registry
     graphs: Graphs
     executions: Executions
+    library: Library
+    seals: KeySeals
     files: Files
     vault: Vault
     credentials: CredentialsSource
@@ -71,6 +78,7 @@ class Platform:
     search: Search
     ring: KeyRing
     accounts_database: AccountsDatabase
+    feed: Feed
 
 
 def make_registry(disabled: Iterable[str] = (), more: Iterable[Block] = ()) -> Registry:
@@ -117,7 +125,7 @@ async def _assemble(
     stack.push_async_callback(compute.aclose)
     thinking = ComputePool([EMBED], workers=1, idle_seconds=MODEL_IDLE_SECONDS)
     stack.push_async_callback(thinking.aclose)
-    search = Search(reader, pool, registry, _embedder(settings, thinking, http))
+    search = Search(reader, Texts(pool), registry, _embedder(settings, thinking, http))
     blobs = LocalBlobs(settings.home / "values")
     store = Store(pool, PostgresBell(pool), blobs)
     ring = key_ring(settings)
@@ -142,13 +150,16 @@ async def _assemble(
     )
     at_once = AtOnce(settings.concurrent_runs_per_workspace, settings.concurrent_runs_per_agent)
     worker = Worker(urls.engine, services, at_once=at_once, most_deaths=settings.max_worker_deaths)
+    feed = await live_feed(urls, worker, doors, stack, works=works)
     if works:
         await worker.start()
         stack.push_async_callback(worker.close)
         house = asyncio.create_task(keep_house(settings, urls, pool), name="housekeeping")
         stack.callback(house.cancel)
     executing = worker if works else None
-    executions = Executions(store, reader, graphs, registry, blobs, credentials, executing, settings.timezone)
+    current = CurrentAgents(reader)
+    executions = Executions(store, reader, graphs, registry, blobs, credentials, executing, current, settings.timezone)
+    library = Library(database, reader, graphs, registry, credentials)
     return Platform(
         settings,
         urls,
@@ -156,6 +167,8 @@ async def _assemble(
         registry,
         graphs,
         executions,
+        library,
+        seals,
         files,
         vault,
         credentials,
@@ -166,6 +179,7 @@ async def _assemble(
         search,
         ring,
         accounts_database,
+        feed,
     )
 
 

@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import WebSocketRoute
 
 from treadle.base.errors import RateLimited, TreadleError
 from treadle.base.logging import request_id
@@ -23,6 +24,9 @@ from treadle.web.external import routes as external
 from treadle.web.files import routes as files
 from treadle.web.guard import Guard
 from treadle.web.integrations import routes as integrations
+from treadle.web.library import agent_routes, folder_routes, preset_routes
+from treadle.web.live import routes as live
+from treadle.web.live.socket import LiveSockets
 from treadle.web.metrics import HttpMetrics
 from treadle.web.observing import Observed
 from treadle.web.problems import Failure, ProblemBody, failure, failure_of
@@ -50,6 +54,8 @@ def make_app(site: Site, edge: Edge) -> Observed:
     app = make_routes(site.version)
     app.state.site = site
     app.state.edge = edge
+    sockets = LiveSockets(site.accounts, site.feed, site.visitors, edge)
+    app.router.routes.append(WebSocketRoute("/ws", sockets, name="live"))
     guard = Guard(app, site.accounts, edge)
     return Observed(guard, app.state.metrics, TrustedProxies(edge.proxies), edge.tracer)
 
@@ -75,9 +81,10 @@ def make_routes(version: str) -> FastAPI:
     )
     app.state.metrics = HttpMetrics()
     people = (auth, setup, accounts, api_keys, files, integrations, external)
-    runs = (starting, executions, review_routes, share_routes)
+    library = (agent_routes, folder_routes, preset_routes)
+    runs = (starting, executions, live, review_routes, share_routes)
     # They are tried one after the other: those that are asked for most come first.
-    for each in (*runs, block_routes, graph_routes, menu_routes, *people, health, docs, monitoring):
+    for each in (*runs, block_routes, graph_routes, menu_routes, *library, *people, health, docs, monitoring):
         app.include_router(each.router)
     app.include_router(setup.pages)
     declare_access(app, PUBLIC)

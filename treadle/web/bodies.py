@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from treadle.base.paging import Page
+from treadle.base.paging import Page, Total
 from treadle.web.problems import Failure
 
 Json = Any
@@ -82,9 +82,21 @@ class Pagination(Answer):
     total_pages: int
 
 
+class CountedPagination(Pagination):
+    """Where in a long list an answer is."""
+
+    total_is_exact: bool
+    """False when there are more than ``total``: they are counted up to 10,000."""
+
+
 def pagination(page: Page, total: int) -> Pagination:
     """Of a page in a list with ``total`` items."""
     return Pagination(total=total, page=page.number, page_size=page.size, total_pages=-(-total // page.size))
+
+
+def counted_pagination(page: Page, total: Total) -> CountedPagination:
+    """The same in a list of which not all are counted."""
+    return CountedPagination(**pagination(page, total.count).model_dump(), total_is_exact=total.exact)
 
 
 async def _page(

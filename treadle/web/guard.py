@@ -67,10 +67,13 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        headers: Headers = dict(scope.get("headers", ()))
+        if scope["type"] == "websocket":
+            await self._serve_socket(scope, headers, receive, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers: Headers = dict(scope["headers"])
         sending = _with_headers(scope, send)
         try:
             receive = await self._admit(scope, headers, receive)
@@ -82,6 +85,17 @@ class Guard:
             await _answer(sending, refused)
         except Exception:  # noqa: BLE001 (the edge of the process; the application has answered with a plain 500)
             _log.exception("A request failed", extra={"method": scope["method"], "path": scope["path"]})
+
+    async def _serve_socket(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        """A WebSocket says itself who it is; a foreign page may not open one at all."""
+        try:
+            self.check_host(headers)
+            if not self.is_allowed_origin(scope, headers):
+                raise _foreign()
+        except Refused as refused:
+            await _answer(send, refused, "websocket.http.response")
+            return
+        await self.app(scope, receive, send)
 
     async def _admit(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         self.check_host(headers)
@@ -121,13 +135,11 @@ class Guard:
         if origin in self._edge.origins:
             scope[_ORIGIN] = origin
         elif scope["method"] not in _SAFE:
-            fix = "Send it from the server's own pages, or set PUBLIC_URL or TREADLE_ALLOWED_ORIGINS."
-            raise Refused(403, "wrong_origin", "Another web site may not send this.", fix)
+            raise _foreign()
 
     async def _sender(self, path: str, headers: Headers) -> Identity | None:
         """Keys open the external API and nothing else."""
-        scheme, _, given = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        token = given.strip() if scheme.lower() == "bearer" else ""
+        token = bearer_of(headers)
         if path.startswith(EXTERNAL):
             key = headers.get(b"x-api-key", b"").decode("latin-1") or token
             if key.startswith(KEY_PREFIX) or not token:
@@ -142,6 +154,17 @@ class Guard:
         if not verdict.allowed:
             error = too_often(verdict)
             raise Refused(429, error.code, error.message, error.fix)
+
+
+def bearer_of(headers: Headers) -> str:
+    """The token of a request; empty when it has none."""
+    scheme, _, given = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
+
+
+def _foreign() -> Refused:
+    fix = "Send it from the server's own pages, or set PUBLIC_URL or TREADLE_ALLOWED_ORIGINS."
+    return Refused(403, "wrong_origin", "Another web site may not send this.", fix)
 
 
 def _host_of(header: str) -> str:
@@ -203,10 +226,10 @@ def _rate(scope: Scope) -> tuple[tuple[bytes, bytes], ...]:
     return verdict.headers if verdict else ()
 
 
-async def _answer(send: Send, refused: Refused) -> None:
+async def _answer(send: Send, refused: Refused, kind: str = "http.response") -> None:
     body = refused.failure.model_dump_json().encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     # What was not read of the request must not be taken for the next one.
     headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": f"{kind}.start", "status": refused.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})

@@ -17,9 +17,15 @@ from treadle.features.executions.service import Executions
 from treadle.features.files.service import Files
 from treadle.features.graphs.service import Graphs
 from treadle.features.idempotency.service import Idempotency
+from treadle.features.library.folders import Folders
+from treadle.features.library.importing import Importer
+from treadle.features.library.presets import Presets
+from treadle.features.library.service import Library
+from treadle.features.live.feed import Feed
 from treadle.features.search.service import Search
 from treadle.sdk.registry import Registry
 from treadle.web.builder.block_catalogue import BlockCatalogue
+from treadle.web.live.visitors import Visitors
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +39,18 @@ class Site:
     api_keys: ApiKeys
     graphs: Graphs
     executions: Executions
+    library: Library
+    importer: Importer
+    folders: Folders
+    presets: Presets
     files: Files
     idempotency: Idempotency
     registry: Registry
     catalogue: BlockCatalogue
     search: Search
     worker: Worker
+    feed: Feed
+    visitors: Visitors
     vault: Vault
     credentials: CredentialsSource
     version: str

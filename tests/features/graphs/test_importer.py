@@ -7,7 +7,7 @@ import pytest
 
 from tests.features.graphs.samples import CHILD, INPUT, REGISTRY, agent, link, node
 from tests.features.graphs.test_reader import AGENT_COUNTS
-from treadle.features.graphs.importer import import_agent, with_new_ids
+from treadle.features.graphs.importer import import_report, to_graph, with_new_ids
 from treadle.features.graphs.known_blocks import known_block_name
 from treadle.features.graphs.reader import read_agent_file
 from treadle.features.graphs.validation import validate
@@ -17,11 +17,12 @@ from treadle.sdk.registry import Registry
 @pytest.mark.parametrize("name", AGENT_COUNTS)
 def test_real_exports_become_graphs_whatever_blocks_are_installed(shared: Path, name: str) -> None:
     file = read_agent_file((shared / "agents" / name).read_bytes(), name=name)
-    imported = import_agent(file, Registry([]))
-    assert (len(imported.main.nodes), len(imported.main.links)) == AGENT_COUNTS[name]
-    assert [node.constants for node in imported.main.nodes] == [node.input_default for node in file.nodes]
-    assert imported.report.missing_blocks.keys() == {node.block_id for node in file.nodes}
-    assert all(imported.report.missing_blocks.values())
+    graph = to_graph(file)
+    assert (len(graph.nodes), len(graph.links)) == AGENT_COUNTS[name]
+    assert [node.constants for node in graph.nodes] == [node.input_default for node in file.nodes]
+    report = import_report(file, Registry([]))
+    assert report.missing_blocks.keys() == {node.block_id for node in file.nodes}
+    assert all(report.missing_blocks.values())
 
 
 def test_the_report_names_what_was_not_taken() -> None:
@@ -29,7 +30,7 @@ def test_the_report_names_what_was_not_taken() -> None:
         [node("a", "6595ae1f-b924-42cb-9a41-551a0611c4b4"), node("b", "nobody"), node("c", "off"), node("d", "text")],
         [link("a.x", "d.text")] * 3,
     )
-    report = import_agent(document, REGISTRY).report
+    report = import_report(document, REGISTRY)
     assert report.missing_blocks == {"6595ae1f-b924-42cb-9a41-551a0611c4b4": "SendWebRequestBlock", "nobody": ""}
     assert report.disabled_blocks == {"OffBlock": "it was retired"}
     assert report.notes == ("2 links were given more than once; each counts once",)
@@ -37,7 +38,7 @@ def test_the_report_names_what_was_not_taken() -> None:
 
 def test_links_with_the_same_ends_become_one() -> None:
     document = agent([node("a", "text"), node("b", "text")], [link("a.text", "b.text")] * 2)
-    assert len(import_agent(document, REGISTRY).main.links) == 1
+    assert len(to_graph(document).links) == 1
 
 
 def test_new_ids_reach_the_nodes_that_run_sub_agents() -> None:
@@ -54,7 +55,7 @@ def test_new_ids_reach_the_nodes_that_run_sub_agents() -> None:
     assert copy.nodes[1].input_default == {"graph_id": "elsewhere", "graph_version": 2}
     assert copy.nodes[2].input_default == {"graph_id": "below"}
     assert document.nodes[0].input_default == {"graph_id": "below", "graph_version": 7}
-    assert import_agent(document, REGISTRY).report.missing_agents == {"elsewhere": ""}
+    assert import_report(document, REGISTRY).missing_agents == {"elsewhere": ""}
 
 
 def test_two_versions_of_a_sub_agent_stay_two() -> None:

@@ -218,3 +218,18 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         read_agent_file(data, name="a.json")
     except BadAgentFile as error:
         assert error.message
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("-0.0", "0.0"),
+        ("1e16", "10000000000000000"),
+        ("-1.5e300", "-15" + "0" * 299),
+        ("1.0", "1.0"),
+        ("1e-7", "1e-07"),
+    ],
+)
+def test_numbers_are_read_as_the_database_gives_them_back(written: str, read: str) -> None:
+    file = f'{{"nodes": [{{"block_id": "b", "input_default": {{"x": [{written}]}}}}]}}'
+    assert json.dumps(read_agent_file(file.encode(), name="a").nodes[0].input_default) == f'{{"x": [{read}]}}'

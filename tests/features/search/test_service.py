@@ -23,6 +23,7 @@ from treadle.features.graphs.service import Graphs
 from treadle.features.graphs.storage import GraphStorage
 from treadle.features.search import backlog
 from treadle.features.search.embedders import AT_ONCE
+from treadle.features.search.repository import Texts
 from treadle.features.search.service import RECENT_KEPT, FoundKind, Results, Search
 from treadle.features.search.texts import block_texts
 
@@ -62,7 +63,7 @@ async def world(database: DatabaseUrls, tmp_path: Path) -> AsyncIterator[World]:
     pool = await create_pool(database.engine, min_size=0, max_size=4)
     graphs = Graphs(GraphStorage(sessions), Store(pool, PostgresBell(pool), LocalBlobs(tmp_path)), REGISTRY)
     embedder = ThingEmbedder()
-    yield World(Search(reader, pool, REGISTRY, embedder), graphs, embedder, pool, reader, other, database)
+    yield World(Search(reader, Texts(pool), REGISTRY, embedder), graphs, embedder, pool, reader, other, database)
     await sessions.close()
     reader.close()
     await pool.close()
@@ -148,7 +149,7 @@ async def test_the_vector_query_itself_looks_at_no_other_workspace(world: World)
         await world.save("same", "Kitten finder", "", workspace)
     await world.search.backlog.work_off()
     above = _Above(world.pool)
-    unguarded = Search(above, world.pool, REGISTRY, world.embedder)  # type: ignore[arg-type]
+    unguarded = Search(above, Texts(world.pool), REGISTRY, world.embedder)  # type: ignore[arg-type]
     await world.graphs.delete(HERE, GraphId("same"))
     assert (await unguarded.find(HERE, "cat", [FoundKind.AGENT])).items == []
     assert [each.id for each in (await unguarded.find(world.other, "cat", [FoundKind.AGENT])).items] == ["same"]
@@ -184,7 +185,7 @@ async def test_the_database_keeps_texts_and_searches_apart_too(world: World) -> 
 async def test_a_model_that_is_slow_or_broken_leaves_the_search_by_words(world: World) -> None:
     await world.save("1", "Kitten finder")
     await world.search.backlog.work_off()
-    hasty = Search(world.reader, world.pool, REGISTRY, world.embedder, wait_seconds=0.01)
+    hasty = Search(world.reader, Texts(world.pool), REGISTRY, world.embedder, wait_seconds=0.01)
     world.embedder.works.clear()
     found = await hasty.find(HERE, "kitten pet", [FoundKind.AGENT])
     assert ([each.id for each in found.items], found.by_meaning) == (["1"], False)
@@ -218,7 +219,7 @@ async def test_what_waits_survives_a_broken_model_and_another_process_takes_it_u
     world.embedder.broken = False
     await world.pool.execute("UPDATE graph_texts SET due_at = now()")
     await world.pool.execute("UPDATE block_texts SET due_at = now()")
-    another = Search(world.reader, world.pool, REGISTRY, ThingEmbedder())
+    another = Search(world.reader, Texts(world.pool), REGISTRY, ThingEmbedder())
     done = await asyncio.gather(world.search.backlog.work_off(), another.backlog.work_off())
     assert sum(done) == AT_ONCE + 3 + len(block_texts(REGISTRY)), "nothing twice"
     assert await waiting(world) == 0
@@ -256,7 +257,7 @@ async def test_a_text_that_says_what_it_said_keeps_its_vector(world: World) -> N
 async def test_another_model_makes_its_own_vectors(world: World) -> None:
     await world.save("1", "Kitten")
     await world.search.backlog.work_off()
-    newer = Search(world.reader, world.pool, REGISTRY, ThingEmbedder("things, second edition"))
+    newer = Search(world.reader, Texts(world.pool), REGISTRY, ThingEmbedder("things, second edition"))
     assert (await newer.find(HERE, "cat", [FoundKind.AGENT])).items == []
     assert await newer.backlog.work_off() == 1 + len(block_texts(REGISTRY))
     assert [each.id for each in (await newer.find(HERE, "cat", [FoundKind.AGENT])).items] == ["1"]

@@ -12,14 +12,13 @@ import asyncpg
 import msgspec
 
 from treadle.base.ids import ExecutionId, GraphId, WorkspaceId
+from treadle.base.paging import COUNTED, Total
 from treadle.base.reading import WorkspaceReader
 from treadle.features.executions.times import SKEW, began, lowest_id, seconds_between, within_reach
 from treadle.features.graphs.single_block import block_named
 from treadle.kernel.states import FINAL, Status
 from treadle.sdk.registry import Registry
 
-COUNTED = 10_000
-"""Up to here totals are exact."""
 _MANY_SECONDS = 30.0
 """How long a list that was found to be longer than that is not counted again."""
 _MANY_KEPT = 10_000
@@ -70,14 +69,6 @@ class RunFilter:
     created_before: datetime | None = None
     text: str = ""
     """In the agent's name or in the failure's sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """How long a list is; when not exact, it is longer than ``count``."""
-
-    count: int
-    exact: bool = True
 
 
 @dataclass(slots=True)

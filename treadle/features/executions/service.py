@@ -26,7 +26,7 @@ from treadle.features.executions.sharing import Shares
 from treadle.features.executions.starting import Starter, Wanted, WantedBlock
 from treadle.features.executions.times import FIRST, seconds_of, within_reach
 from treadle.features.executions.values import StoredValue, stored_value
-from treadle.features.graphs.runnable import RunnableAgents
+from treadle.features.graphs.runnable import CurrentSource, RunnableAgents
 from treadle.features.graphs.service import Graphs
 from treadle.kernel.dynamic_pins import base_name
 from treadle.kernel.plan import Plan
@@ -72,6 +72,7 @@ class Executions:
         blobs: Blobs,
         credentials: CredentialsSource,
         worker: Worker | None,
+        current: CurrentSource,
         timezone: str = "UTC",
     ) -> None:
         self._store = store
@@ -80,8 +81,8 @@ class Executions:
         self._registry = registry
         self.blobs = blobs
         self._worker = worker
-        agents = RunnableAgents(graphs, registry, reader)
-        self._starter = Starter(store, graphs, agents, registry, credentials, worker, timezone)
+        self._agents = RunnableAgents(graphs, registry, current)
+        self._starter = Starter(store, graphs, self._agents, registry, credentials, worker, timezone)
         self.lists = RunLists(reader, registry)
         self.reviews = Reviews(reader, store, blobs)
         self.shares = Shares(reader)
@@ -194,6 +195,13 @@ class Executions:
                     await asyncio.sleep(0)
             yield history
 
+    async def inputs(self, row: ExecutionRow) -> dict[str, Any]:
+        """What the run was given, by the names of the agent's inputs; secrets stay encrypted."""
+        nodes = (await self.plan(row)).nodes
+        given = await with_contents(row.inputs, row.workspace_id, self.blobs)
+        named = {str(nodes[int(index)].constants.get("name")): values for index, values in given.items()}
+        return {name: values["value"] for name, values in named.items() if "value" in values}
+
     async def outputs(self, row: ExecutionRow) -> list[tuple[str, Any]]:
         """The run's outputs, large ones included."""
         outputs = await with_contents(row.outputs, row.workspace_id, self.blobs)
@@ -256,7 +264,10 @@ class Executions:
     ) -> tuple[ExecutionRow, Plan, Rerun]:
         row = await self.get(workspace, id)
         plan = await self.plan(row)
-        new = (await self._graphs.compiled(workspace, row.graph_id)) if again.newest else plan
+        new = plan
+        if again.newest:
+            version = (await self._agents.current(workspace, row.graph_id)).version
+            new = await self._graphs.compiled(workspace, row.graph_id, version)
         records = await self.records(row)
         chosen: Collection[int] = again.firings
         if again.node is not None:

@@ -36,7 +36,7 @@ class Wanted:
     version: int | None = None
     """The one that runs when none is named."""
     settings: Mapping[str, Any] | None = None
-    """``safe_mode``, ``ask_before_sensitive``, ``timezone``."""
+    """``safe_mode``, ``ask_before_sensitive``, ``timezone``; what is not said is as the agent's own settings say."""
     credentials: Mapping[str, CredentialsRef] | None = None
     """Those to use, by the names of the agent's needs; what is not named is found as on the nodes."""
     key: str | None = None
@@ -144,7 +144,9 @@ class Starter:
 
     async def _ready(self, workspace: WorkspaceId, wanted: Wanted) -> _Ready | ExecutionId:
         """All that it takes to begin; or the id of the run that was started with the key before."""
-        runnable = await self._runnable.find(workspace, wanted.graph, wanted.version)
+        current = await self._runnable.current(workspace, wanted.graph)
+        version = current.version if wanted.version is None else wanted.version
+        runnable = await self._runnable.find(workspace, wanted.graph, version)
         asked = None
         if wanted.key is not None:
             check_key(wanted.key)
@@ -153,7 +155,7 @@ class Starter:
             if before is not None:
                 return before.checked(asked)
         inputs = self._runnable.bound(workspace, runnable, wanted.inputs)
-        settings = {"timezone": self._timezone, **(wanted.settings or {})}
+        settings = {"timezone": self._timezone, **current.settings, **(wanted.settings or {})}
         if wanted.credentials:
             settings["credentials"] = await self._chosen(workspace, wanted, runnable.plan.graph_version)
         return _Ready(runnable.plan, inputs, settings, asked)

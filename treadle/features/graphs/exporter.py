@@ -125,8 +125,10 @@ class _Form:
 
     def _called(self, node: NodePart) -> Values:
         """The version of the sub-agent as the file numbers it; that of one that is not in the file stays."""
-        child = node.input_default.get("graph_id")
+        child, version = node.input_default.get("graph_id"), node.input_default.get("graph_version")
         if node.block_id not in SUB_AGENT_BLOCKS or not isinstance(child, str) or child not in self._graphs:
             return {}
-        called = version_of(self._graphs[child], node.input_default.get("graph_version"))
+        if version is None:  # the active one, wherever that is
+            return {}
+        called = version_of(self._graphs[child], version)
         return {"graph_version": self._numbers[child][called.version]}

@@ -31,21 +31,6 @@ class ImportReport:
     """Sub-agents that the file does not hold: graph id -> name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """The graphs of an agent file, and the report."""
-
-    main: Graph
-    sub_graphs: tuple[Graph, ...]
-    report: ImportReport
-
-
-def import_agent(agent: AgentFile, registry: Registry) -> Imported:
-    """Translate ``agent``. Constants of unknown blocks are kept as they are. Does not validate."""
-    main, *below = (to_graph(graph) for graph in agent.graphs)
-    return Imported(main, tuple(below), _report(agent, registry))
-
-
 def to_graph(graph: GraphPart) -> Graph:
     """One graph as the kernel reads it. Of links with the same ends one is kept, as the reference does."""
     nodes = tuple(
@@ -61,6 +46,24 @@ def to_graph(graph: GraphPart) -> Graph:
     ends = dict.fromkeys(link.ends for link in graph.links)
     links = tuple(Link(NodeId(source), pin, NodeId(sink), to) for source, pin, sink, to in ends)
     return Graph(GraphId(graph.id), graph.version, nodes, links, graph.name)
+
+
+def import_report(agent: AgentFile, registry: Registry) -> ImportReport:
+    """What of the file this install does not have, or has taken otherwise than it says."""
+    used = [node for graph in agent.graphs for node in graph.nodes]
+    blocks = {node.block_id: registry.get(BlockId(node.block_id)) for node in used}
+    inside = {graph.id for graph in agent.graphs}
+    children = [node.input_default for node in used if node.block_id in SUB_AGENT_BLOCKS]
+    return ImportReport(
+        notes=(*agent.notes, *_duplicate_links(agent)),
+        missing_blocks={id: known_block_name(id) for id, block in blocks.items() if block is None},
+        disabled_blocks={block.name: block.disabled for block in blocks.values() if block and block.disabled},
+        missing_agents={
+            str(child["graph_id"]): str(child.get("agent_name") or "")
+            for child in children
+            if child.get("graph_id") and str(child["graph_id"]) not in inside
+        },
+    )
 
 
 def with_new_ids(agent: AgentFile, new_id: Callable[[], str]) -> AgentFile:
@@ -80,23 +83,6 @@ def with_new_ids(agent: AgentFile, new_id: Callable[[], str]) -> AgentFile:
     for graph in copy.graphs:
         graph.id, graph.version = fresh[id(graph)], 1
     return copy
-
-
-def _report(agent: AgentFile, registry: Registry) -> ImportReport:
-    used = [node for graph in agent.graphs for node in graph.nodes]
-    blocks = {node.block_id: registry.get(BlockId(node.block_id)) for node in used}
-    inside = {graph.id for graph in agent.graphs}
-    children = [node.input_default for node in used if node.block_id in SUB_AGENT_BLOCKS]
-    return ImportReport(
-        notes=(*agent.notes, *_duplicate_links(agent)),
-        missing_blocks={id: known_block_name(id) for id, block in blocks.items() if block is None},
-        disabled_blocks={block.name: block.disabled for block in blocks.values() if block and block.disabled},
-        missing_agents={
-            str(child["graph_id"]): str(child.get("agent_name") or "")
-            for child in children
-            if child.get("graph_id") and str(child["graph_id"]) not in inside
-        },
-    )
 
 
 def _duplicate_links(agent: AgentFile) -> list[str]:

@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from treadle.features.graphs.errors import BadAgentFile, FileProblem
@@ -13,6 +14,8 @@ MAX_BYTES = 20 * 1024 * 1024
 MAX_DEPTH = 100
 _EXPORT_AGAIN = "Export the agent again and import the file that ends in .json."
 _MAX_NOTES = 100
+_WHOLE_FROM = 1e16
+"""Floating-point numbers from here on are written with an exponent, and have no fraction."""
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 """What PostgreSQL's text and JSON cannot hold: NUL and half surrogate pairs."""
 _SIGNATURES = (
@@ -158,11 +161,23 @@ def _clean(value: Any, name: str, notes: Notes) -> Any:
             elif isinstance(item, str):
                 if _UNSTORABLE.search(item):
                     container[key] = _mend_text(item, Place(place, key), notes)
-            elif isinstance(item, float) and not math.isfinite(item):
-                fix = "Use a number that JSON has, null, or a text."
-                where = str(Place(place, key))
-                raise BadAgentFile(name, [FileProblem(where, f"{item} is not a number that JSON has", fix)])
+            elif isinstance(item, float):
+                if not math.isfinite(item):
+                    fix = "Use a number that JSON has, null, or a text."
+                    where = str(Place(place, key))
+                    raise BadAgentFile(name, [FileProblem(where, f"{item} is not a number that JSON has", fix)])
+                container[key] = _stored_number(item)
     return root[0]
+
+
+def _stored_number(number: float) -> int | float:
+    """The number as the database gives it back: large ones are whole, and there is one zero.
+
+    An agent is told from its earlier version by what it says, so it must say the same before and after.
+    """
+    if number == 0.0:
+        return 0.0
+    return int(Decimal(repr(number))) if abs(number) >= _WHOLE_FROM else number
 
 
 def _mend_keys(container: dict[str, Any], place: Place, notes: Notes) -> None:

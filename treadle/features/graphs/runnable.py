@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from treadle.base.errors import NotFound
 from treadle.base.ids import GraphId, WorkspaceId
-from treadle.base.reading import WorkspaceReader
-from treadle.features.graphs.current import CurrentVersions
 from treadle.features.graphs.document import AgentFile, GraphPart
 from treadle.features.graphs.importer import SUB_AGENT_BLOCKS
 from treadle.features.graphs.service import Graphs, InvalidAgent
@@ -26,26 +24,47 @@ class Runnable:
     plan: Plan
 
 
+@dataclass(frozen=True, slots=True)
+class Current:
+    """How an agent is run when nothing else is said."""
+
+    version: int
+    settings: Mapping[str, Any]
+    """``safe_mode``, ``ask_before_sensitive``, ``timezone``."""
+
+
+class CurrentSource(Protocol):
+    """Knows how agents are run."""
+
+    async def of(self, workspace: WorkspaceId, graph: GraphId) -> Current | None:
+        """None when there is no such graph."""
+        ...
+
+
 class RunnableAgents:
     """The agents of an install that may run."""
 
-    def __init__(self, graphs: Graphs, registry: Registry, reader: WorkspaceReader) -> None:
+    def __init__(self, graphs: Graphs, registry: Registry, current: CurrentSource) -> None:
         self._graphs = graphs
         self._registry = registry
-        self._current = CurrentVersions(reader)
+        self._current = current
         self._known: dict[tuple[WorkspaceId, GraphId, int], Runnable] = {}
 
-    async def find(self, workspace: WorkspaceId, graph: GraphId, version: int | None) -> Runnable:
-        """A version, the one that runs when none is named.
+    async def current(self, workspace: WorkspaceId, graph: GraphId) -> Current:
+        """How the agent is run when nothing else is said. Raises ``NotFound``."""
+        current = await self._current.of(workspace, graph)
+        if current is None:
+            raise NotFound(f"There is no graph {graph}.", fix="Import the agent first, with its sub-agents.")
+        return current
+
+    async def find(self, workspace: WorkspaceId, graph: GraphId, version: int) -> Runnable:
+        """A version.
 
         Raises:
             NotFound: no such graph.
             InvalidAgent: it cannot run here; says everything that is wrong.
         """
-        current = await self._current.of(workspace, graph)
-        if current is None:
-            raise NotFound(f"There is no graph {graph}.", fix="Import the agent first, with its sub-agents.")
-        key = (workspace, graph, current if version is None else version)
+        key = (workspace, graph, version)
         known = self._known.get(key)
         return known if known is not None else await self._check(key)
 

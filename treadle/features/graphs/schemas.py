@@ -47,23 +47,45 @@ def run_inputs(graph: GraphPart, registry: Registry, given: Mapping[str, Any]) -
         BadRunInputs: names that the agent does not have, inputs without any value, values of a wrong type.
     """
     nodes = list(_named(graph, registry, BlockKind.INPUT))
-    names = {name for _, _, name in nodes}
     linked = {link.sink_id for link in graph.links if link.sink_name == "value"}
-    problems = {name: _unknown_input(name, names) for name in given if name not in names}
+    problems = _problems_of(nodes, given)
     bound: dict[str, dict[str, Any]] = {}
     for node, block, name in nodes:
-        value = given.get(name)
-        if value is not None:
-            bound[node.id] = {"value": value}
-            problem = _type_problem(node, block, value)
-            if problem:
-                problems[name] = f"the input “{name}”: {problem}"
+        if given.get(name) is not None:
+            bound[node.id] = {"value": given[name]}
         elif _value_of(node, block) is None and node.id not in linked:
             problems[name] = f"the input “{name}” has no value"
-    if problems:
-        expected = ", ".join(sorted(names)) or "none at all"
-        raise BadRunInputs(problems, fix=f"Give the agent its inputs by name; it has: {expected[:500]}.")
+    _refuse(nodes, problems)
     return bound
+
+
+def check_given(graph: GraphPart, registry: Registry, given: Mapping[str, Any]) -> None:
+    """See whether a run could be given these inputs, and maybe others with them.
+
+    Raises:
+        BadRunInputs: names that the agent does not have, values of a wrong type.
+    """
+    nodes = list(_named(graph, registry, BlockKind.INPUT))
+    _refuse(nodes, _problems_of(nodes, given))
+
+
+_Inputs = list[tuple[NodePart, Block, str]]
+
+
+def _problems_of(nodes: _Inputs, given: Mapping[str, Any]) -> dict[str, str]:
+    names = {name for _, _, name in nodes}
+    problems = {name: _unknown_input(name, names) for name in given if name not in names}
+    for node, block, name in nodes:
+        problem = _type_problem(node, block, given[name]) if given.get(name) is not None else ""
+        if problem:
+            problems[name] = f"the input “{name}”: {problem}"
+    return problems
+
+
+def _refuse(nodes: _Inputs, problems: Mapping[str, str]) -> None:
+    if problems:
+        expected = ", ".join(sorted({name for _, _, name in nodes})) or "none at all"
+        raise BadRunInputs(problems, fix=f"Give the agent its inputs by name; it has: {expected[:500]}.")
 
 
 def _schema_of(graph: GraphPart, registry: Registry, kind: BlockKind) -> dict[str, Any]:

@@ -59,3 +59,30 @@ def put_back(graph: GraphPart, earlier: GraphPart | None, registry: Registry, ch
         return at(known[node.id], place) if node.id in known else LEFT_OUT
 
     change_secrets(graph, registry, children, old)
+
+
+def without_masks(agent: AgentFile, registry: Registry) -> AgentFile:
+    """A copy in which ``***`` stands for nothing: what a stranger's file hides is not to be found here."""
+    copy = agent.model_copy(deep=True)
+    children = secret_inputs_by_id(copy.graphs)
+    for graph in copy.graphs:
+        put_back(graph, None, registry, children)
+    return copy
+
+
+def lost_secrets(
+    before: GraphPart, after: GraphPart, registry: Registry, children: SecretInputs
+) -> list[tuple[NodePart, str]]:
+    """The nodes that had a secret and have none at that place any more, and the constants in which it was."""
+    nodes = {node.id: node for node in after.nodes}
+    lost: dict[tuple[str, str], tuple[NodePart, str]] = {}
+
+    def note(node: NodePart, place: Place, value: Any) -> Any:
+        now = nodes.get(node.id)
+        if now is not None and at(now, place) is LEFT_OUT:
+            name = str(place[1]) if len(place) > 1 else str(place[0])
+            lost[node.id, name] = (now, name)
+        return value
+
+    change_secrets(before.model_copy(deep=True), registry, children, note)
+    return list(lost.values())

@@ -16,7 +16,7 @@ from treadle.features.graphs.diff import GraphDiff
 from treadle.features.graphs.document import AgentFile, GraphPart, version_of
 from treadle.features.graphs.importer import SUB_AGENT_BLOCKS, to_graph
 from treadle.features.graphs.listing import GraphQuery
-from treadle.features.graphs.schemas import input_schema, output_schema, run_inputs
+from treadle.features.graphs.schemas import check_given, input_schema, output_schema, run_inputs
 from treadle.features.graphs.secret_places import SecretInputs, secret_inputs_of
 from treadle.features.graphs.secret_values import holds_masks, put_back, seal_secrets, secret_inputs_by_id
 from treadle.features.graphs.shown_diff import shown_diff
@@ -155,6 +155,7 @@ class Graphs:
         for graph in _children_first(agent):
             main = graph is agent
             pinned = _with_versions(graph, agent, saved)
+            self._mark_static_links(pinned)
             seal_secrets(pinned, self._registry, secret_inputs, self._seals, workspace)
             row = await self._save_graph(repository, pinned, terms if main else replace(terms, base=None), main=main)
             saved[graph.id, graph.version] = row.version
@@ -200,6 +201,13 @@ class Graphs:
         )
         await repository.point(row, activate=terms.activate)
         return row
+
+    def _mark_static_links(self, graph: GraphPart) -> None:
+        """Say of each link whether its values stay: that follows from its source's block, whatever a file says."""
+        blocks = {node.id: self._registry.get(BlockId(node.block_id)) for node in graph.nodes}
+        for link in graph.links:
+            source = blocks.get(link.source_id)
+            link.is_static = source is not None and source.static_output
 
     def _block_versions(self, graph: GraphPart) -> dict[str, int]:
         blocks = (self._registry.get(BlockId(node.block_id)) for node in graph.nodes)
@@ -381,15 +389,18 @@ class Graphs:
         """The value with its texts encrypted, as secrets are kept."""
         return sealed(value, self._seals, workspace)
 
-    async def sealed_inputs(
+    async def checked_inputs(
         self, workspace: WorkspaceId, graph: GraphId, version: int | None, inputs: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Inputs of a run, by name, as they may be kept: those of secret inputs are encrypted. Raises ``NotFound``."""
-        part, _ = await self._compile(workspace, graph, version)
-        secret = secret_inputs_of(part)
-        return {
-            name: sealed(value, self._seals, workspace) if name in secret else value for name, value in inputs.items()
-        }
+    ) -> set[str]:
+        """See whether a run could be given these inputs, maybe with others; gives the names of secret ones.
+
+        Raises:
+            NotFound: no such graph.
+            BadRunInputs: it has no such input, or a value is of a wrong type.
+        """
+        part = _part(await self.get(workspace, graph, version))
+        check_given(part, self._registry, inputs)
+        return secret_inputs_of(part)
 
     async def schemas(
         self, workspace: WorkspaceId, graph: GraphId, version: int | None

@@ -9,13 +9,12 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-import asyncpg
-
 from treadle.base.ids import BlockId, UserId, WorkspaceId, uuid7
 from treadle.base.reading import WorkspaceReader
 from treadle.features.search import queries
-from treadle.features.search.backlog import Backlog, as_text
+from treadle.features.search.backlog import Backlog
 from treadle.features.search.embedders import Embedder, EmbeddingFailed, Vector
+from treadle.features.search.repository import Texts, as_text
 from treadle.features.search.texts import block_texts
 from treadle.sdk.registry import Registry
 
@@ -69,7 +68,7 @@ class Search:
     def __init__(
         self,
         reader: WorkspaceReader,
-        pool: asyncpg.Pool,
+        texts: Texts,
         registry: Registry,
         embedder: Embedder,
         wait_seconds: float = WAIT_SECONDS,
@@ -79,7 +78,7 @@ class Search:
         self._wait_seconds = wait_seconds
         self._blocks = block_texts(registry)
         self._vectors: OrderedDict[str, asyncio.Task[Vector]] = OrderedDict()
-        self.backlog = Backlog(pool, embedder, self._blocks.items())
+        self.backlog = Backlog(texts, embedder, self._blocks)
 
     async def find(self, workspace: WorkspaceId, text: str, kinds: Sequence[FoundKind] = tuple(FoundKind)) -> Results:
         """What fits the text: this install's blocks, and the workspace's agents."""

@@ -72,7 +72,7 @@ def graph_detail(around: Surroundings, head: "GraphHead", row: "GraphVersion", a
         newest_version=head.newest_version,
         active_version=head.active_version,
         document=shown(agent, around.registry).model_dump(mode="json"),
-        **_forms(around, agent, problems),
+        **graph_forms(around, agent, problems),
     )
 
 
@@ -84,11 +84,12 @@ def verdict(around: Surroundings, agent: AgentFile) -> Verdict:
         can_run=not has_errors(problems),
         node_errors=_node_errors(problems),
         notes=list(agent.notes),
-        **_forms(around, agent, problems),
+        **graph_forms(around, agent, problems),
     )
 
 
-def _forms(around: Surroundings, agent: AgentFile, problems: list[Problem]) -> dict[str, Any]:
+def graph_forms(around: Surroundings, agent: AgentFile, problems: list[Problem]) -> dict[str, Any]:
+    """The fields of ``GraphForms``."""
     registry = around.registry
     return {
         "input_schema": input_schema(agent, registry),

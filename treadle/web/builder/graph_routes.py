@@ -58,7 +58,7 @@ EXPORTED: Responses = {
     **FOUND,
     200: {"description": "An agent file.", "content": {"application/json": {"schema": {"type": "object"}}}},
 }
-_AGENT_FILE: dict[str, Any] = {
+AGENT_FILE: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -101,7 +101,7 @@ async def list_graphs(
     status_code=201,
     response_model=GraphDetail,
     responses={**FOUND, **ONCE},
-    openapi_extra=_AGENT_FILE,
+    openapi_extra=AGENT_FILE,
 )
 async def create_graph(
     site: TheSite, who: Edits, request: Request, once: Once, note: Note = "", activate: Activate = None
@@ -117,7 +117,7 @@ async def create_graph(
     return await once(who, save, status=201)
 
 
-@router.post("/validate", operation_id="validate_graph", responses=FOUND, openapi_extra=_AGENT_FILE)
+@router.post("/validate", operation_id="validate_graph", responses=FOUND, openapi_extra=AGENT_FILE)
 async def validate_graph(site: TheSite, who: Reads, request: Request) -> Verdict:
     """Everything that is wrong with an agent file, and what it takes, gives and needs; nothing is saved.
 
@@ -135,7 +135,7 @@ async def get_graph(
     return _tagged(response, await _detail(site, who.workspace, GraphId(graph_id), version))
 
 
-@router.put("/{graph_id}", operation_id="update_graph", responses=CHANGED, openapi_extra=_AGENT_FILE)
+@router.put("/{graph_id}", operation_id="update_graph", responses=CHANGED, openapi_extra=AGENT_FILE)
 async def update_graph(
     site: TheSite,
     who: Edits,

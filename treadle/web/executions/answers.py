@@ -7,18 +7,19 @@ from uuid import UUID
 import msgspec
 
 from treadle.base.ids import ExecutionId
-from treadle.base.paging import Page
+from treadle.base.paging import Page, Total
 from treadle.engine.endings import Ended
 from treadle.engine.rerun import Rerun
 from treadle.engine.secrets import MASK, masked
 from treadle.engine.store import ExecutionRow
 from treadle.engine.view import FiringView
-from treadle.features.executions.listing import RunLine, Total
+from treadle.features.executions.listing import RunLine
 from treadle.features.executions.plain import plain_value
 from treadle.features.executions.reviews import Review as FoundReview
 from treadle.features.executions.service import Executions
 from treadle.features.executions.times import seconds_of
 from treadle.kernel.records import Record
+from treadle.web.bodies import counted_pagination
 from treadle.web.executions.bodies import (
     BlockReport,
     Event,
@@ -66,12 +67,10 @@ def run_summary(line: RunLine) -> RunSummary:
 
 def run_list(lines: list[tuple[UUID, bytes]], page: Page, total: Total, *, more: bool) -> bytes:
     """A page of runs, as the JSON of a ``RunList``; ``lines`` are ids and the JSON of each run."""
-    pages = -(-total.count // page.size)
-    pagination = {"total": total.count, "page": page.number, "page_size": page.size, "total_pages": pages}
     return msgspec.json.encode(
         {
             "executions": [msgspec.Raw(line) for _, line in lines],
-            "pagination": {**pagination, "total_is_exact": total.exact},
+            "pagination": counted_pagination(page, total).model_dump(),
             "next_before": lines[-1][0] if more else None,
         }
     )

@@ -1,7 +1,7 @@
 """Runs as they go over HTTP, and as the commands print them with ``--json``."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field, field_validator
 
 from treadle.kernel.states import Status
 from treadle.sdk.credentials import AuthKind
-from treadle.web.bodies import Answer, Json, JsonObject, Pagination, Request
+from treadle.web.bodies import Answer, CountedPagination, Json, JsonObject, Pagination, Request
 
 
 class NamedValue(Answer):
@@ -189,18 +189,11 @@ class RunQuery(BaseModel):
     search: str = Field(default="", max_length=200, description="In the agent's name or in the failure's sentence.")
 
 
-class RunPagination(Pagination):
-    """Where in a list of runs an answer is."""
-
-    total_is_exact: bool
-    """False when there are more than ``total``: they are counted up to 10,000."""
-
-
 class RunList(Answer):
     """Runs, newest first."""
 
     executions: list[RunSummary]
-    pagination: RunPagination
+    pagination: CountedPagination
     next_before: UUID | None
     """Give it as ``before`` to continue the list, however long it is; null at its end."""
 
@@ -376,21 +369,15 @@ class CredentialsChoice(Request):
     title: str | None = Field(default=None, max_length=500)
 
 
-class ExecuteRequest(Request):
-    """Start a run."""
+class RunSettings(Request):
+    """How an agent is run; what is not given is as the agent's settings in the library say, or as is usual."""
 
-    input_data: dict[str, Json] = {}
-    """Values for the agent's inputs, by name."""
-    version: int | None = Field(default=None, ge=0, le=2**31 - 1)
-    """Of the agent; the active one when it is not given."""
-    credentials: dict[str, CredentialsChoice] = {}
-    """Which credentials to use, by the keys of the agent's credentials; for others those on the nodes are used."""
-    safe_mode: bool = True
-    """Whether nodes that ask a person do ask."""
-    ask_before_sensitive: bool = False
-    """Whether blocks that do something sensitive ask first."""
+    safe_mode: bool | None = None
+    """Whether nodes that ask a person do ask; usually they do."""
+    ask_before_sensitive: bool | None = None
+    """Whether blocks that do something sensitive ask first; usually they do not."""
     timezone: str | None = Field(default=None, max_length=100)
-    """Such as Europe/Berlin; the server's when it is not given."""
+    """Such as Europe/Berlin; usually the server's."""
 
     @field_validator("timezone")
     @classmethod
@@ -400,6 +387,22 @@ class ExecuteRequest(Request):
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError("it must be a name such as Europe/Berlin or UTC") from error
         return value
+
+    def given(self) -> dict[str, Any]:
+        """Those that are given, by name."""
+        values = {name: getattr(self, name) for name in RunSettings.model_fields}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class ExecuteRequest(RunSettings):
+    """Start a run."""
+
+    input_data: dict[str, Json] = {}
+    """Values for the agent's inputs, by name."""
+    version: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    """Of the agent; when it is not given, the one that its library entry follows: the active one, or a pinned one."""
+    credentials: dict[str, CredentialsChoice] = {}
+    """Which credentials to use, by the keys of the agent's credentials; for others those on the nodes are used."""
 
 
 class BlockExecuteRequest(Request):

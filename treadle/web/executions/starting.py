@@ -1,23 +1,34 @@
 """``POST /api/v2/builder/{graphs|blocks}/{id}/execute``: runs are started here."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from treadle.base.ids import BlockId, ExecutionId, GraphId
+from treadle.base.ids import BlockId, ExecutionId, GraphId, WorkspaceId
 from treadle.engine.endings import Ended
 from treadle.features.executions.starting import Wanted, WantedBlock
 from treadle.kernel.states import FINAL
 from treadle.sdk.credentials import CredentialsRef
 from treadle.web.access import Starts
-from treadle.web.bodies import FOUND
+from treadle.web.bodies import FOUND, Responses
 from treadle.web.executions.answers import block_report, ended_json
-from treadle.web.executions.bodies import BlockExecuteRequest, BlockReport, ExecuteRequest, RunReport, Started
+from treadle.web.executions.bodies import (
+    BlockExecuteRequest,
+    BlockReport,
+    CredentialsChoice,
+    ExecuteRequest,
+    RunReport,
+    Started,
+)
 from treadle.web.idempotency import TheKeyHeader, checked_key
 from treadle.web.site import Site, TheSite
 
 LONGEST_WAIT = 300.0
 """Seconds that a request may wait for a run."""
+Wait = Annotated[float, Query(description="Seconds to wait for the end, at most 300.")]
+STARTED: Responses = {**FOUND, 202: {"model": Started, "description": "It runs; ask for it by its id."}}
+"""What else a route that starts a run may answer."""
 
 router = APIRouter(prefix="/api/v2/builder", tags=["executions"])
 
@@ -26,21 +37,28 @@ router = APIRouter(prefix="/api/v2/builder", tags=["executions"])
     "/graphs/{graph_id}/execute",
     operation_id="execute_graph",
     response_model=RunReport,
-    responses={**FOUND, 202: {"model": Started, "description": "It runs; ask for it by its id."}},
+    responses=STARTED,
 )
 async def execute_graph(
     request: Request,
     who: Starts,
     graph_id: str,
     body: ExecuteRequest,
-    wait: Annotated[float, Query(description="Seconds to wait for the end, at most 300.")] = 0,
+    wait: Wait = 0,
     idempotency_key: TheKeyHeader = None,
 ) -> Response:
     """Start a run: 200 with its outputs when it ends within ``wait`` seconds, else 202 with its id."""
     site: Site = request.app.state.site
     key = checked_key(idempotency_key)
+    chosen = chosen_credentials(body.credentials)
+    wanted = Wanted(GraphId(graph_id), body.input_data, body.version, body.given(), chosen, key)
+    return await started(site, who.workspace, wanted, wait)
+
+
+async def started(site: Site, workspace: WorkspaceId, wanted: Wanted, wait: float) -> Response:
+    """Start a run, and answer with its outputs when it ends within ``wait`` seconds, else with its id."""
     seconds = min(max(wait, 0.0), LONGEST_WAIT)
-    id, ended = await site.executions.run(who.workspace, _wanted(graph_id, body, key), seconds)
+    id, ended = await site.executions.run(workspace, wanted, seconds)
     if seconds > 0 and ended.status in FINAL:
         return Response(ended_json(id, ended), media_type="application/json")
     return _started(id, ended)
@@ -59,12 +77,12 @@ async def execute_block(
     body: BlockExecuteRequest,
     wait: Annotated[float, Query(description="Seconds to wait for the end, at most 300.")] = 30,
     idempotency_key: TheKeyHeader = None,
-) -> Any:
+) -> Response | BlockReport:
     """Run one block by itself: 200 with its outputs when it ends within ``wait`` seconds, else 202 with its id.
 
     It is a run like every other: recorded, limited and charged.
     """
-    chosen = {pin: CredentialsRef(**each.model_dump()) for pin, each in body.credentials.items()}
+    chosen = chosen_credentials(body.credentials)
     settings = {"safe_mode": body.safe_mode}
     wanted = WantedBlock(BlockId(block_id), body.input_data, settings, chosen, checked_key(idempotency_key))
     id, ended = await site.executions.run_block(who.workspace, wanted, min(max(wait, 0.0), LONGEST_WAIT))
@@ -76,9 +94,6 @@ def _started(id: ExecutionId, ended: Ended) -> Response:
     return Response(body, 202, {"Location": f"/api/v2/executions/{id}"}, media_type="application/json")
 
 
-def _wanted(graph_id: str, body: ExecuteRequest, key: str | None) -> Wanted:
-    settings: dict[str, Any] = {"safe_mode": body.safe_mode, "ask_before_sensitive": body.ask_before_sensitive}
-    if body.timezone is not None:
-        settings["timezone"] = body.timezone
-    chosen = {name: CredentialsRef(**each.model_dump()) for name, each in body.credentials.items()}
-    return Wanted(GraphId(graph_id), body.input_data, body.version, settings, chosen, key)
+def chosen_credentials(choices: Mapping[str, CredentialsChoice]) -> dict[str, CredentialsRef]:
+    """Credentials as a run names them."""
+    return {name: CredentialsRef(**each.model_dump()) for name, each in choices.items()}

@@ -1,0 +1,85 @@
+"""Who may listen: tokens, origins and workspaces (cases A11, T6, T9), over sockets and server-sent events."""
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import websockets
+
+from tests.engine.harness import chain
+from tests.web.live.conftest import Live
+from tests.web.live.test_socket import STREAM
+from treadle.features.accounts.access import Role
+from treadle.web.live.socket import BEARER, PROTOCOL
+
+UNKNOWN = 4401
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "ey.x.y"])
+async def test_t9_a_token_that_is_no_good_is_not_let_in(live: Live, token: str) -> None:
+    async with live.stranger(subprotocols=[PROTOCOL]) as talk:
+        await talk.say("auth", token=token)
+        assert await talk.closed() == UNKNOWN
+
+
+async def test_t9_nobody_listens_before_they_are_known(live: Live) -> None:
+    async with live.stranger(subprotocols=[PROTOCOL]) as talk:
+        await talk.say("subscribe", execution_id=await live.submit(STREAM))
+        assert await talk.closed() == UNKNOWN
+
+
+@pytest.mark.parametrize("origin", ["https://evil.test", "null", "https://treadle.example.evil.test"])
+async def test_t9_a_page_of_another_site_is_not_let_in(live: Live, origin: str) -> None:
+    with pytest.raises(websockets.exceptions.InvalidStatus):
+        async with live.stranger(subprotocols=[PROTOCOL, BEARER + "x"], origin=origin):
+            pass
+
+
+async def test_a11_anothers_run_is_as_if_there_were_none(live: Live) -> None:
+    id = await live.submit(STREAM)
+    person = await live.person()
+    async with live.talk(person.access_token) as talk:
+        told = await talk.ask("subscribe", execution_id=id)
+        other = await talk.ask("subscribe", execution_id=uuid4())
+    assert told["type"] == other["type"] == "error"
+    assert told["data"]["code"] == other["data"]["code"] == "NOT_FOUND"
+    async with live.http(person.access_token) as http:
+        assert (await http.get(f"/api/v2/executions/{id}/stream")).status_code == 404
+
+
+async def test_t6_signing_out_closes_the_socket(live: Live) -> None:
+    person = await live.person(Role.VIEWER)
+    async with live.talk(person.access_token) as talk:
+        async with live.http(person.access_token) as http:
+            assert (await http.post("/auth/v1/logout")).status_code == 204
+        assert await talk.closed() == UNKNOWN
+
+
+async def _sent(live: Live, path: str, **headers: str) -> list[dict[str, Any]]:
+    """The events of a stream that ends by itself, each with its id."""
+    events: list[dict[str, Any]] = []
+    fields: dict[str, str] = {}
+    async with live.http() as http, http.stream("GET", path, headers=headers) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        async for line in answer.aiter_lines():
+            name, _, value = line.partition(": ")
+            if line:
+                fields[name] = value
+            elif "data" in fields:
+                events.append({**json.loads(fields["data"]), "id": fields.get("id")})
+                fields = {}
+    return events
+
+
+async def test_server_sent_events_tell_a_run_and_go_on_where_they_stopped(live: Live) -> None:
+    id = await live.submit(chain("effect", "effect", "effect"))
+    path = f"/api/v2/executions/{id}/stream"
+    whole = await _sent(live, path)
+    numbers = [int(each["id"]) for each in whole if each["id"]]
+    assert whole[0]["type"] == "execution.started"
+    assert whole[-1]["type"] == "execution.completed"
+    assert numbers == sorted(set(numbers))
+    rest = await _sent(live, path, **{"Last-Event-ID": str(numbers[1])})
+    assert [each["id"] for each in rest if each["id"]] == [str(each) for each in numbers[2:]]
+    assert await _sent(live, f"{path}?after={numbers[1]}") == rest

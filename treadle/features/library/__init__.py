@@ -1,0 +1,1 @@
+"""The library: agents as people find, file, set up and run them."""
