@@ -88,7 +88,8 @@ async def test_keys_are_counted_by_person(client: Client) -> None:
     assert int(answer.headers["x-ratelimit-remaining"]) < 60
     other = await _program(client, Scope.IDENTITY)
     again = await other.get(f"{ROOT}/me")
-    assert int(again.headers["x-ratelimit-remaining"]) < int(answer.headers["x-ratelimit-remaining"])
+    # A bucket of its own would be full but for this one request.
+    assert int(again.headers["x-ratelimit-remaining"]) < 59
 
 
 async def test_one_block_is_run_by_itself(client: Client) -> None:

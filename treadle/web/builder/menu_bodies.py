@@ -26,7 +26,7 @@ class CategoryList(Answer):
     categories: list[CategoryBody]
 
 
-class ProviderBody(Answer):
+class BlockProviderBody(Answer):
     """A provider whose credentials blocks take."""
 
     name: str
@@ -37,10 +37,10 @@ class ProviderBody(Answer):
     """How many blocks take them."""
 
 
-class ProviderList(Answer):
+class BlockProviderList(Answer):
     """Providers that blocks are there for, by title."""
 
-    providers: list[ProviderBody]
+    providers: list[BlockProviderBody]
     pagination: Pagination
 
 

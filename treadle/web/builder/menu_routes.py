@@ -15,11 +15,11 @@ from treadle.web.builder.block_catalogue import BlockType, Catalogue
 from treadle.web.builder.bodies import BlockCard
 from treadle.web.builder.graph_answers import graph_summary
 from treadle.web.builder.menu_bodies import (
+    BlockProviderBody,
+    BlockProviderList,
     CategoryBody,
     CategoryList,
     Counts,
-    ProviderBody,
-    ProviderList,
     RecentSearchBody,
     SearchAnswer,
     SearchItem,
@@ -54,14 +54,14 @@ async def list_categories(
 
 
 @router.get("/providers", operation_id="list_block_providers")
-async def list_providers(site: TheSite, who: Reads, page: ThePage) -> ProviderList:
+async def list_providers(site: TheSite, who: Reads, page: ThePage) -> BlockProviderList:
     """Providers that there are blocks for."""
     counts = _provider_counts(await site.catalogue.get())
     known = [each for name, each in known_providers().items() if counts[name]]
     shown = known[page.offset : page.offset + page.size]
-    return ProviderList(
+    return BlockProviderList(
         providers=[
-            ProviderBody(
+            BlockProviderBody(
                 name=each.name,
                 title=each.title,
                 description=each.description,

@@ -33,8 +33,7 @@ router = APIRouter(prefix="/api/v2", tags=["executions"])
 @router.get(
     "/executions/{execution_id}/stream",
     operation_id="stream_execution",
-    response_class=EventStream,
-    status_code=200,
+    response_class=Response,
     responses=_ANSWERS,
 )
 async def stream_execution(
