@@ -204,27 +204,6 @@ class BadVerifier(TreadleError):
         super().__init__("code challenge does not match previously saved code verifier", fix="Begin again.")
 
 
-class ProviderUnknown(TreadleError):
-    """Nobody can sign in with this provider here."""
-
-    code: ClassVar[str] = "validation_failed"
-    status: ClassVar[int] = 400
-
-
-class BadCallback(TreadleError):
-    """What came back from the provider does not belong to a sign-in that was begun here, in this browser."""
-
-    code: ClassVar[str] = "bad_oauth_state"
-    status: ClassVar[int] = 400
-
-
-class ProviderFailed(TreadleError):
-    """The provider did not say who it is."""
-
-    code: ClassVar[str] = "bad_oauth_callback"
-    status: ClassVar[int] = 400
-
-
 class TooOften(RateLimited):
     """Tried too often: wait for ``seconds``."""
 

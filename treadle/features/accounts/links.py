@@ -130,11 +130,6 @@ class Links:
         text = "Somebody, probably you, wanted a new account of Treadle with this address, which has one: sign in, or\n"
         await self._mail(Mail(to, "You have an account already", f"{text}have your password reset.\n"))
 
-    async def tell_invited(self, to: str, workspace: str, link: str) -> None:
-        """Mail an invitation. Raises ``MailFailed``."""
-        words = f"You are invited to the workspace {workspace!r} of Treadle. To accept, open"
-        await self._mail(Mail(to, "An invitation to Treadle", f"{words}\n\n{link}\n"))
-
     async def _mail(self, mail: Mail) -> None:
         if self._mailer is not None:
             await self._mailer.send(mail)

@@ -66,10 +66,6 @@ class SignUp:
             begun = await desk.sessions.begin(accounts, user, "password")
         return await desk.sessions.given_out(begun)
 
-    async def check_invited(self, accounts: "AccountRepository", proven_address: str | None) -> None:
-        """Raises ``SignUpClosed`` when somebody new whom a provider knows under an address may not come in."""
-        await self._check_invited(accounts, proven_address or "", None, by_address=bool(proven_address))
-
     async def _check_invited(
         self, accounts: "AccountRepository", address: str, token: str | None, *, by_address: bool
     ) -> None:

@@ -57,25 +57,24 @@ async def execute_graph(
 
 async def started(site: Site, workspace: WorkspaceId, wanted: Wanted, wait: float) -> Response:
     """Start a run, and answer with its outputs when it ends within ``wait`` seconds, else with its id."""
-    seconds = min(max(wait, 0.0), LONGEST_WAIT)
-    id, ended = await site.executions.run(workspace, wanted, seconds)
-    if seconds > 0 and ended.status in FINAL:
+    id, ended = await site.executions.run(workspace, wanted, seconds_of(wait))
+    if has_ended(ended, wait):
         return Response(ended_json(id, ended), media_type="application/json")
-    return _started(id, ended)
+    return goes_on(id, ended)
 
 
 @router.post(
     "/blocks/{block_id}/execute",
     operation_id="execute_block",
     response_model=BlockReport,
-    responses={**FOUND, 202: {"model": Started, "description": "It runs; ask for it by its id."}},
+    responses=STARTED,
 )
 async def execute_block(
     site: TheSite,
     who: Starts,
     block_id: str,
     body: BlockExecuteRequest,
-    wait: Annotated[float, Query(description="Seconds to wait for the end, at most 300.")] = 30,
+    wait: Wait = 30,
     idempotency_key: TheKeyHeader = None,
 ) -> Response | BlockReport:
     """Run one block by itself: 200 with its outputs when it ends within ``wait`` seconds, else 202 with its id.
@@ -85,11 +84,27 @@ async def execute_block(
     chosen = chosen_credentials(body.credentials)
     settings = {"safe_mode": body.safe_mode}
     wanted = WantedBlock(BlockId(block_id), body.input_data, settings, chosen, checked_key(idempotency_key))
-    id, ended = await site.executions.run_block(who.workspace, wanted, min(max(wait, 0.0), LONGEST_WAIT))
-    return block_report(id, ended) if wait > 0 and ended.status in FINAL else _started(id, ended)
+    return await started_block(site, who.workspace, wanted, wait)
 
 
-def _started(id: ExecutionId, ended: Ended) -> Response:
+async def started_block(site: Site, workspace: WorkspaceId, wanted: WantedBlock, wait: float) -> Response | BlockReport:
+    """The same for a block."""
+    id, ended = await site.executions.run_block(workspace, wanted, seconds_of(wait))
+    return block_report(id, ended) if has_ended(ended, wait) else goes_on(id, ended)
+
+
+def seconds_of(wait: float) -> float:
+    """How long a request really waits."""
+    return min(max(wait, 0.0), LONGEST_WAIT)
+
+
+def has_ended(ended: Ended, wait: float) -> bool:
+    """Whether a request that waits is answered with the end; who does not wait always gets the id."""
+    return wait > 0 and ended.status in FINAL
+
+
+def goes_on(id: ExecutionId, ended: Ended) -> Response:
+    """The answer with the id of a run."""
     body = Started(execution_id=id, status=ended.status).model_dump_json()
     return Response(body, 202, {"Location": f"/api/v2/executions/{id}"}, media_type="application/json")
 

@@ -93,13 +93,6 @@ class ExternalResults(Answer):
     error: str | None
 
 
-class ExternalStarted(Answer):
-    """A run that goes on."""
-
-    execution_id: UUID
-    status: Status
-
-
 class AgentQuery(Request):
     """Find an agent."""
 

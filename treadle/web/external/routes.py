@@ -15,13 +15,12 @@ from treadle.features.accounts.access import Identity, Permission, Principal, Sc
 from treadle.features.executions.plain import plain_value
 from treadle.features.executions.starting import Wanted, WantedBlock
 from treadle.features.graphs.listing import GraphQuery
-from treadle.kernel.states import FINAL, Status
+from treadle.kernel.states import Status
 from treadle.web.access import IDENTITY, Scoped
 from treadle.web.accounts.answers import name_of
-from treadle.web.bodies import FOUND, OPEN, Done, Responses, ThePage, pagination
-from treadle.web.executions.answers import block_report
+from treadle.web.bodies import FOUND, OPEN, Done, ThePage, pagination
 from treadle.web.executions.bodies import BlockReport
-from treadle.web.executions.starting import LONGEST_WAIT
+from treadle.web.executions.starting import STARTED, Wait, goes_on, has_ended, seconds_of, started_block
 from treadle.web.external.bodies import (
     AgentQuery,
     ExternalBlock,
@@ -33,7 +32,6 @@ from treadle.web.external.bodies import (
     ExternalGraphList,
     ExternalMe,
     ExternalResults,
-    ExternalStarted,
     RunAgentRequest,
 )
 from treadle.web.idempotency import TheKeyHeader, checked_key
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
     from treadle.features.graphs.models import GraphHead
 
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Wait = Annotated[float, Query(description="Seconds to wait for the end, at most 300.")]
-STARTED: Responses = {**FOUND, 202: {"model": ExternalStarted, "description": "It runs; ask for its results."}}
 
 Me = Annotated[Principal, Depends(Scoped(Scope.IDENTITY, Permission.SELF))]
 ReadsBlocks = Annotated[Principal, Depends(Scoped(Scope.READ_BLOCK, Permission.READ))]
@@ -106,11 +102,10 @@ async def execute_block(
     body: ExternalBlockRequest,
     wait: Wait = 30,
     idempotency_key: TheKeyHeader = None,
-) -> Any:
+) -> Response | BlockReport:
     """Run one block by itself, as a run like every other: 200 when it ends within ``wait`` seconds, else 202."""
     wanted = WantedBlock(BlockId(block_id), body.input_data, {}, {}, checked_key(idempotency_key))
-    id, ended = await site.executions.run_block(who.workspace, wanted, _seconds(wait))
-    return block_report(id, ended) if wait > 0 and ended.status in FINAL else _started(id, ended)
+    return await started_block(site, who.workspace, wanted, wait)
 
 
 @router.get("/graphs", operation_id="external_list_graphs")
@@ -153,9 +148,8 @@ async def execute_graph(
 )
 async def get_results(site: TheSite, who: ReadsGraphs, graph_id: str, execution_id: UUID) -> ExternalResults:
     """How a run stands, and its outputs once it has ended well."""
-    return _results(
-        ExecutionId(execution_id), await site.executions.ended(await _row(site, who, graph_id, execution_id))
-    )
+    row = await _row(site, who, graph_id, execution_id)
+    return _results(row.id, await site.executions.ended(row))
 
 
 @router.post(
@@ -189,19 +183,10 @@ async def run_agent(
 
 
 async def _run(site: Site, who: Principal, wanted: Wanted, wait: float) -> Response:
-    id, ended = await site.executions.run(who.workspace, wanted, _seconds(wait))
-    if wait > 0 and ended.status in FINAL:
+    id, ended = await site.executions.run(who.workspace, wanted, seconds_of(wait))
+    if has_ended(ended, wait):
         return Response(_results(id, ended).model_dump_json(), media_type="application/json")
-    return _started(id, ended)
-
-
-def _seconds(wait: float) -> float:
-    return min(max(wait, 0.0), LONGEST_WAIT)
-
-
-def _started(id: ExecutionId, ended: Ended) -> Response:
-    body = ExternalStarted(execution_id=id, status=ended.status).model_dump_json()
-    return Response(body, 202, media_type="application/json")
+    return goes_on(id, ended)
 
 
 async def _row(site: Site, who: Principal, graph_id: str, execution_id: UUID) -> ExecutionRow:

@@ -192,43 +192,40 @@ class ErrorData(msgspec.Struct):
     details: ErrorDetails
 
 
-class Started(Told, tag="execution.started"):
-    """A run has begun."""
+class Numbered(Told):
+    """An event of an execution: a record of its journal."""
 
     execution_id: UUID
     seq: Number
+
+
+class Started(Numbered, tag="execution.started"):
+    """A run has begun."""
+
     data: StartedData
 
 
-class Progress(Told, tag="execution.progress"):
+class Progress(Numbered, tag="execution.progress"):
     """Outputs of a node, or a new state of one of its firings."""
 
-    execution_id: UUID
-    seq: Number
     data: ProgressData
 
 
-class Review(Told, tag="execution.review"):
+class Review(Numbered, tag="execution.review"):
     """A firing waits for a person."""
 
-    execution_id: UUID
-    seq: Number
     data: ReviewData
 
 
-class Completed(Told, tag="execution.completed"):
+class Completed(Numbered, tag="execution.completed"):
     """A run has ended well. The last event of its execution."""
 
-    execution_id: UUID
-    seq: Number
     data: EndData
 
 
-class Failed(Told, tag="execution.failed"):
+class Failed(Numbered, tag="execution.failed"):
     """A run has failed, or was stopped (its status is then TERMINATED). The last event of its execution."""
 
-    execution_id: UUID
-    seq: Number
     data: EndData
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -11,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from treadle.base.errors import BadInput, Conflict, Forbidden, NotFound, TreadleError
 from treadle.base.ids import ExecutionId, GraphId, WorkspaceId
 from treadle.engine.journal import DATABASE_GONE
-from treadle.features.accounts.access import Identity, Permission, Principal
+from treadle.features.accounts.access import Permission, Principal
 from treadle.features.accounts.service import Accounts
 from treadle.features.live.feed import Feed
 from treadle.web.edge import Edge
@@ -33,7 +32,7 @@ from treadle.web.live.messages import (
     decoded,
     encoded,
 )
-from treadle.web.live.visitors import TOO_MUCH, UNKNOWN, End, Visitors
+from treadle.web.live.visitors import TOO_MUCH, UNKNOWN, End, HungUp, Visit, Visitors
 from treadle.web.observing import client_address
 
 PROTOCOL = "treadle.v1"
@@ -67,31 +66,18 @@ class LiveSockets:
         await Socket(self, scope, receive, send).serve()
 
 
-class Socket:
-    """One connection. Implements ``treadle.web.live.visitors.Visit``."""
+class Socket(Visit):
+    """One WebSocket."""
 
     def __init__(self, sockets: LiveSockets, scope: Scope, receive: Receive, send: Send) -> None:
-        self.viewer = sockets.feed.viewer()
-        self.token = ""
-        self.identity: Identity | None = None
-        self.workspaces: set[WorkspaceId] = set()
-        self.sending_since: float | None = None
-        self.good_until: float | None = None
-        self._loop = asyncio.get_running_loop()
-        self.sent_at = self._loop.time()
+        super().__init__(sockets.feed.viewer())
         self._sockets = sockets
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._ended: asyncio.Future[End] = self._loop.create_future()
         self._workspace: WorkspaceId | None = None
         self._allowance = float(SAID_AT_ONCE)
-        self._heard_at = self._loop.time()
-
-    def end(self, why: End) -> None:
-        """Close the connection."""
-        if not self._ended.done():
-            self._ended.set_result(why)
+        self._heard_at = self.loop.time()
 
     async def serve(self) -> None:
         """From the handshake until one side has gone."""
@@ -111,20 +97,11 @@ class Socket:
     async def _serve(self, refused: End | None, token: str) -> None:
         if refused is not None:
             self.end(refused)
-        tasks = [self._loop.create_task(each) for each in (self._read(token), self._write())]
-        try:
-            waited: list[asyncio.Future[Any]] = [*tasks, self._ended]
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception) and not _is_hang_up(result):
-                _log.error("a live connection failed", exc_info=result)
-                self.end(_FAILED)
-        if self._ended.done() and not self._ended.cancelled():
-            await self._close(self._ended.result())
+        for failed in await self.until_ended(self._read(token), self._write()):
+            _log.error("a live connection failed", exc_info=failed)
+            self.end(_FAILED)
+        if self.ended.done() and not self.ended.cancelled():
+            await self._close(self.ended.result())
 
     async def _close(self, why: End) -> None:
         """Say why; somebody who reads nothing is not waited for."""
@@ -137,11 +114,15 @@ class Socket:
     # ---- out ----------------------------------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        take, send, clock = self.viewer.take, self._send, self._loop.time
+        take, send, clock = self.viewer.take, self._send, self.loop.time
         while True:
-            for event in await take():
-                self.sending_since = clock()
-                await send({"type": "websocket.send", "text": event.text})
+            events = await take()
+            try:
+                for event in events:
+                    self.sending_since = clock()
+                    await send({"type": "websocket.send", "text": event.text})
+            except (OSError, RuntimeError) as error:  # how servers say that nobody is there any more
+                raise HungUp from error
             self.sent_at = clock()
             self.sending_since = None
 
@@ -165,7 +146,7 @@ class Socket:
                 return
             self._workspace = WorkspaceId(first.workspace_id) if first.workspace_id else None
             await self._know(first.token)
-        while not self._ended.done():
+        while not self.ended.done():
             said = await self._hear()
             if said is not None:
                 await self._follow(said)
@@ -188,9 +169,12 @@ class Socket:
 
     async def _hear(self) -> AnySaid | None:
         """The next thing that is said; None when it makes no sense, or when nothing more will come."""
-        message = await self._receive()
+        try:
+            message = await self._receive()
+        except (OSError, RuntimeError) as error:
+            raise HungUp from error
         if message["type"] == "websocket.disconnect":
-            self._ended.cancel()
+            self.ended.cancel()
             return None
         text = message.get("text")
         if text is None:
@@ -207,7 +191,7 @@ class Socket:
         return None
 
     def _may_say_more(self) -> bool:
-        now = self._loop.time()
+        now = self.loop.time()
         self._allowance = min(float(SAID_AT_ONCE), self._allowance + (now - self._heard_at) * SAID_PER_SECOND)
         self._heard_at = now
         self._allowance -= 1
@@ -274,8 +258,3 @@ class Socket:
     def _fail(self, execution: UUID | None, error: TreadleError) -> None:
         id = None if execution is None else ExecutionId(execution)
         self.viewer.offer(self._sockets.feed.telling.failure(id, error))
-
-
-def _is_hang_up(error: BaseException) -> bool:
-    """Whether the other side has just gone."""
-    return isinstance(error, OSError | RuntimeError) and not isinstance(error, NotImplementedError)

@@ -1,19 +1,17 @@
 """The events of one execution as server-sent events."""
 
-import asyncio
 from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from treadle.base.ids import WorkspaceId
 from treadle.features.accounts.access import Identity
 from treadle.features.live.channel import Event
 from treadle.features.live.feed import Feed
 from treadle.features.live.past import Subject
 from treadle.kernel.states import FINAL
-from treadle.web.live.visitors import HEARTBEAT, TOO_SLOW, End, Visitors
+from treadle.web.live.visitors import HEARTBEAT, TOO_SLOW, Visit, Visitors
 from treadle.web.problems import failure
 
 AGAIN_MS = 1_000
@@ -21,8 +19,8 @@ AGAIN_MS = 1_000
 _LAST: MutableMapping[str, Any] = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-class EventStream(Response):
-    """Sends the events after a number until the last one. Implements ``treadle.web.live.visitors.Visit``."""
+class EventStream(Visit, Response):
+    """Sends the events after a number until the last one."""
 
     media_type = "text/event-stream"
 
@@ -30,31 +28,19 @@ class EventStream(Response):
         self, feed: Feed, visitors: Visitors, subject: Subject, after: int, token: str, identity: Identity
     ) -> None:
         # Proxies must hand each event on at once.
-        super().__init__(headers={"X-Accel-Buffering": "no"})
+        Response.__init__(self, headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self.viewer = feed.viewer()
-        self.token = ""
-        self.identity: Identity | None = None
-        self.workspaces: set[WorkspaceId] = {subject.workspace}
-        self.sending_since: float | None = None
-        self.good_until: float | None = None
-        self._loop = asyncio.get_running_loop()
-        self.sent_at = self._loop.time()
+        Visit.__init__(self, feed.viewer())
+        self.workspaces = {subject.workspace}
         self._visitors = visitors
         self._subject = subject
         self._after = after
         self._who = (token, identity)
-        self._ended: asyncio.Future[End] = self._loop.create_future()
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to send, now or ever."""
         return self._subject.status in FINAL and self._after >= self._subject.last_seq
-
-    def end(self, why: End) -> None:
-        """End the connection; the client connects again, and is told why it may not if that is so."""
-        if not self._ended.done():
-            self._ended.set_result(why)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request."""
@@ -71,18 +57,10 @@ class EventStream(Response):
 
     async def _serve(self, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        tasks = [self._loop.create_task(each) for each in (self._write(send), _gone(receive))]
-        try:
-            waited: list[asyncio.Future[Any]] = [*tasks, self._ended]
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
-        if self._ended.done() and self._ended.result() is not TOO_SLOW:
+        for failed in await self.until_ended(self._write(send), _gone(receive)):
+            raise failed
+        # The client connects again, and is told why it may not if that is so.
+        if self.ended.done() and self.ended.result() is not TOO_SLOW:
             await send(_LAST)
 
     async def _write(self, send: Send) -> None:
@@ -96,10 +74,10 @@ class EventStream(Response):
                 return
 
     async def _send(self, send: Send, text: str) -> None:
-        self.sending_since = self._loop.time()
+        self.sending_since = self.loop.time()
         message: MutableMapping[str, Any] = {"type": "http.response.body", "body": text.encode(), "more_body": True}
         await send(message)
-        self.sent_at = self._loop.time()
+        self.sent_at = self.loop.time()
         self.sending_since = None
 
 

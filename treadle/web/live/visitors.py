@@ -4,8 +4,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 from treadle.base.errors import NotFound
 from treadle.base.ids import SessionId, UserId, WorkspaceId
@@ -48,26 +48,47 @@ GOING_AWAY = End(1001, "The server stops.")
 FULL = End(1013, "Too many connections; try again later.")
 
 
-class Visit(Protocol):
-    """One connection."""
+class HungUp(Exception):
+    """The other side has just gone."""
 
-    viewer: Viewer
-    token: str
-    """Kept to ask again whether it is good; never written anywhere."""
-    identity: Identity | None
-    """None as long as it is not known."""
-    workspaces: set[WorkspaceId]
-    """Of which something is watched."""
-    sending_since: float | None
-    """When what is being sent was begun to be sent; None when nothing is."""
-    sent_at: float
-    """When something was sent last."""
-    good_until: float | None
-    """When the token runs out, in seconds since 1970; None for one that does not."""
+
+class Visit:
+    """One connection. ``viewer`` is what it watches."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.token = ""
+        """Kept to ask again whether it is good; never written anywhere."""
+        self.identity: Identity | None = None
+        """None as long as it is not known."""
+        self.workspaces: set[WorkspaceId] = set()
+        """Of which something is watched."""
+        self.sending_since: float | None = None
+        """When what is being sent was begun to be sent; None when nothing is."""
+        self.good_until: float | None = None
+        """When the token runs out, in seconds since 1970; None for one that does not."""
+        self.loop = asyncio.get_running_loop()
+        self.sent_at = self.loop.time()
+        """When something was sent last."""
+        self.ended: asyncio.Future[End] = self.loop.create_future()
+        """Done when the server ends the connection, cancelled when the client does."""
 
     def end(self, why: End) -> None:
         """End the connection."""
-        ...
+        if not self.ended.done():
+            self.ended.set_result(why)
+
+    async def until_ended(self, *work: Coroutine[Any, Any, None]) -> list[Exception]:
+        """Do the work, all at once, until a part of it is done or the visit ends; what has failed of it."""
+        tasks = [self.loop.create_task(each) for each in work]
+        try:
+            waited: list[asyncio.Future[Any]] = [*tasks, self.ended]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        return [each for each in results if isinstance(each, Exception) and not isinstance(each, HungUp)]
 
 
 class Visitors:
