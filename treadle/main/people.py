@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from treadle.base.clock import SystemClock
 from treadle.base.mail import mailer_of
 from treadle.base.notifications import Notifications
+from treadle.features.accounts.admission import Admission
 from treadle.features.accounts.api_keys import ApiKeys
 from treadle.features.accounts.background import Background
 from treadle.features.accounts.desk import Desk
@@ -48,6 +49,7 @@ def people_of(platform: Platform, start_token: str | None, url: str) -> People:
     sessions = Sessions(storage, issuer, accounts, clock)
     desk = Desk(
         storage=storage,
+        admission=Admission(settings.signup, clock),
         sessions=sessions,
         links=Links(issuer.name, mailer_of(settings), clock),
         passwords=Passwords(),
@@ -56,7 +58,7 @@ def people_of(platform: Platform, start_token: str | None, url: str) -> People:
         background=Background(),
         clock=clock,
     )
-    door = make_door(desk, keys, settings.signup)
+    door = make_door(desk, keys)
     return People(accounts, sessions, door, Workspaces(storage, accounts, clock), ApiKeys(storage, accounts))
 
 

@@ -18,6 +18,7 @@ from treadle.base.ids import UserId
 from treadle.base.mail import Mail
 from treadle.base.notifications import Notifications
 from treadle.base.sessions import AccountsDatabase
+from treadle.features.accounts.admission import Admission, Policy
 from treadle.features.accounts.background import Background
 from treadle.features.accounts.desk import Desk
 from treadle.features.accounts.door import make_door
@@ -27,7 +28,6 @@ from treadle.features.accounts.passwords import Passwords
 from treadle.features.accounts.registration import Newcomer, register
 from treadle.features.accounts.service import CHANNEL, Accounts
 from treadle.features.accounts.sessions import Sessions, SignedIn
-from treadle.features.accounts.sign_up import Policy
 from treadle.features.accounts.signing import SigningKeys
 from treadle.features.accounts.storage import AccountStorage
 from treadle.features.accounts.throttle import DatabaseThrottle, Limit
@@ -101,6 +101,7 @@ class Process:
         self.sessions = Sessions(self.storage, self.issuer, self.accounts, self.clock)
         desk = Desk(
             storage=self.storage,
+            admission=Admission(self.policy, self.clock),
             sessions=self.sessions,
             links=Links(OWN, self.post, self.clock),
             passwords=Passwords(),
@@ -109,7 +110,7 @@ class Process:
             background=Background(),
             clock=self.clock,
         )
-        self.door = make_door(desk, self.keys, self.policy)
+        self.door = make_door(desk, self.keys)
         self.ears = Notifications(self.urls.auth, CHANNEL, self.accounts.heard, self.accounts.missed)
 
     async def someone(self, **about: Any) -> SignedIn:

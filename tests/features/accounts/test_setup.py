@@ -67,7 +67,7 @@ async def test_of_many_at_once_one_becomes_the_owner(process: Process) -> None:
 
 
 async def test_t5_nobody_comes_in_before_the_owner(process: Process) -> None:
-    process.door.sign_up.policy = "invited"
+    process.door.desk.admission.policy = "invited"
     with pytest.raises(SignUpClosed):
         await process.door.sign_up.with_password(an_address(), PASSWORD, None, Return())
 

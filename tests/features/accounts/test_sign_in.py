@@ -299,7 +299,7 @@ async def test_an_address_has_one_account(process: Process) -> None:
 
 @pytest.mark.parametrize("policy", ["invited", "closed"])
 async def test_who_is_not_invited_stays_outside(process: Process, policy: Any) -> None:
-    process.door.sign_up.policy = policy
+    process.door.desk.admission.policy = policy
     for profile in (None, {"invitation": "x"}, {"invitation": 7}):
         with pytest.raises(SignUpClosed):
             await process.door.sign_up.with_password(an_address(), PASSWORD, profile, Return())

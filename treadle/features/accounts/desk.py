@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from treadle.base.circumstances import sender
 from treadle.base.clock import Clock
+from treadle.features.accounts.admission import Admission
 from treadle.features.accounts.background import Background
 from treadle.features.accounts.landing import Landing
 from treadle.features.accounts.links import Links
@@ -18,6 +19,7 @@ class Desk:
     """The parts of an install that signing in, signing up and links share."""
 
     storage: AccountStorage
+    admission: Admission
     sessions: Sessions
     links: Links
     passwords: Passwords

@@ -7,7 +7,7 @@ from treadle.features.accounts.mailed_links import MailedLinks
 from treadle.features.accounts.own_account import OwnAccount
 from treadle.features.accounts.setup import Setup
 from treadle.features.accounts.sign_in import SignIn
-from treadle.features.accounts.sign_up import Policy, SignUp
+from treadle.features.accounts.sign_up import SignUp
 from treadle.features.accounts.signing import SigningKeys
 
 
@@ -24,8 +24,8 @@ class Door:
     own_account: OwnAccount
 
 
-def make_door(desk: Desk, keys: SigningKeys, policy: Policy) -> Door:
+def make_door(desk: Desk, keys: SigningKeys) -> Door:
     """The door of an install."""
-    sign_up = SignUp(desk, policy)
+    sign_up = SignUp(desk)
     sign_in = SignIn(desk)
     return Door(desk, keys, Setup(desk), sign_up, sign_in, MailedLinks(desk, sign_in, sign_up), OwnAccount(desk))

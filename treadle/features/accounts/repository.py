@@ -5,16 +5,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import false, func, or_, select, text, update
+from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from treadle.base.crypto import HOLD_KEYS, key_id
 from treadle.base.ids import SessionId, UserId, WorkspaceId, uuid7
 from treadle.features.accounts.addresses import EMAIL
 from treadle.features.accounts.errors import EmailTaken
+from treadle.features.accounts.invitation_repository import InvitationRepository
 from treadle.features.accounts.models import (
     AccountIdentity,
-    Invitation,
     Member,
     OneTimeToken,
     Password,
@@ -31,6 +31,7 @@ class AccountRepository:
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
+        self.invitations = InvitationRepository(session)
 
     # ---- people -------------------------------------------------------------------------------------------------
 
@@ -94,18 +95,6 @@ class AccountRepository:
             change.values(subject=email, email=email).execution_options(synchronize_session="fetch")
         )
         user.email = email
-
-    async def is_invited(self, email: str, hash: bytes | None, now: datetime, *, by_address: bool) -> bool:
-        """Whether an invitation for this address is open: the one of that token, or with ``by_address`` any."""
-        query = select(Invitation.id).where(
-            Invitation.email == email,
-            Invitation.accepted_at.is_(None),
-            Invitation.revoked_at.is_(None),
-            Invitation.expires_at > now,
-        )
-        if not by_address:
-            query = query.where(Invitation.hash == hash) if hash is not None else query.where(false())
-        return await self.session.scalar(query.limit(1)) is not None
 
     async def password(self, user: UserId) -> Password | None:
         """The hash of their password."""

@@ -1,13 +1,14 @@
 """Signing up: who may make an account, and how it comes to be."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from treadle.base.ids import UserId, uuid7
 from treadle.features.accounts.addresses import EMAIL, normalised
+from treadle.features.accounts.admission import Applicant
 from treadle.features.accounts.desk import Desk
-from treadle.features.accounts.errors import SignUpClosed, UserExists
+from treadle.features.accounts.errors import UserExists
 from treadle.features.accounts.links import Return
 from treadle.features.accounts.opaque import digest
 from treadle.features.accounts.passwords import checked
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from treadle.features.accounts.models import User
     from treadle.features.accounts.repository import AccountRepository
 
-Policy = Literal["open", "invited", "closed"]
 INVITATION = "invitation"
 """The field of what people say of themselves in which a client hands over the token of an invitation."""
 
@@ -28,9 +28,8 @@ INVITATION = "invitation"
 class SignUp:
     """How people without an account get one."""
 
-    def __init__(self, desk: Desk, policy: Policy) -> None:
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self.policy = policy
 
     async def with_password(
         self, email: str, password: str, profile: Mapping[str, Any] | None, back: Return
@@ -51,12 +50,12 @@ class SignUp:
         accepted = checked(password, address)
         said = checked_profile(profile)
         invitation = said.pop(INVITATION, None)
-        token = invitation if isinstance(invitation, str) else None
+        held = digest(invitation) if isinstance(invitation, str) else None
         async with desk.storage.repository() as accounts:
-            # Without mail an address proves nothing, so that the invitation itself is needed.
-            await self._check_invited(accounts, address, token, by_address=desk.links.sends_mail)
+            # With mail nobody has an account before the address is confirmed; without, an address proves nothing.
+            await desk.admission.check(accounts, Applicant(address, desk.links.sends_mail, held))
         hash = await desk.passwords.hashed(accepted)
-        who = _Asked(UserId(uuid7()), address, hash, said)
+        who = _Asked(UserId(uuid7()), address, hash, said, held)
         if desk.links.sends_mail:
             await desk.throttle.take(MAIL_ACCOUNT, address)
             desk.background.begin(self._ask_to_confirm(who, back), "mailing a confirmation")
@@ -65,16 +64,6 @@ class SignUp:
             user = await self._registered(accounts, who, proven=False)
             begun = await desk.sessions.begin(accounts, user, "password")
         return await desk.sessions.given_out(begun)
-
-    async def _check_invited(
-        self, accounts: "AccountRepository", address: str, token: str | None, *, by_address: bool
-    ) -> None:
-        if self.policy == "open":
-            return
-        hash = digest(token) if token else None
-        now = self._desk.clock.now()
-        if self.policy == "closed" or not await accounts.is_invited(address, hash, now, by_address=by_address):
-            raise SignUpClosed()
 
     async def _ask_to_confirm(self, who: "_Asked", back: Return) -> None:
         desk = self._desk
@@ -104,11 +93,14 @@ class SignUp:
 
         Raises:
             UserExists: the address has got an account meanwhile.
+            SignUpClosed: what let them in is no longer there.
         """
         return await self._registered(accounts, _asked(details), proven=True)
 
     async def _registered(self, accounts: "AccountRepository", who: "_Asked", *, proven: bool) -> "User":
+        admission, applicant = self._desk.admission, Applicant(who.email, proven, who.invitation)
         await accounts.one_at_a_time(EMAIL, who.email)
+        await admission.check(accounts, applicant)
         if await accounts.identity(EMAIL, who.email) is not None:
             raise UserExists()
         newcomer = Newcomer(
@@ -122,23 +114,34 @@ class SignUp:
         )
         user = await register(accounts, newcomer)
         await accounts.set_password(who.id, who.hash)
+        await admission.welcome(accounts, user, applicant)
         return user
 
 
 class _Asked:
     """What an account will be made of."""
 
-    def __init__(self, id: UserId, email: str, hash: str, profile: Mapping[str, Any]) -> None:
+    def __init__(self, id: UserId, email: str, hash: str, profile: Mapping[str, Any], invitation: bytes | None) -> None:
         self.id = id
         self.email = email
         self.hash = hash
         """Of the password: whoever confirms the address does so for the password that came with this very link."""
         self.profile = profile
+        self.invitation = invitation
+        """The hash of the token of the invitation that they hold."""
 
     def details(self) -> dict[str, Any]:
         """For keeping it with a token."""
-        return {"id": str(self.id), "email": self.email, "hash": self.hash, "profile": dict(self.profile)}
+        return {
+            "id": str(self.id),
+            "email": self.email,
+            "hash": self.hash,
+            "profile": dict(self.profile),
+            "invitation": self.invitation.hex() if self.invitation else None,
+        }
 
 
 def _asked(details: Mapping[str, Any]) -> _Asked:
-    return _Asked(UserId(UUID(details["id"])), details["email"], details["hash"], details["profile"])
+    held = details.get("invitation")  # what was asked for before there were invitations has none
+    invitation = bytes.fromhex(held) if held else None
+    return _Asked(UserId(UUID(details["id"])), details["email"], details["hash"], details["profile"], invitation)

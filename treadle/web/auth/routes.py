@@ -184,7 +184,7 @@ async def settings(site: TheSite) -> SettingsAnswer:
     """What is possible here."""
     return SettingsAnswer(
         external={"email": True, "phone": False, "anonymous_users": False},
-        disable_signup=site.door.sign_up.policy != "open",
+        disable_signup=site.door.desk.admission.policy != "open",
         mailer_autoconfirm=not site.door.desk.links.sends_mail,
     )
 
