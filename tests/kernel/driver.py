@@ -10,6 +10,7 @@ from typing import Any
 from treadle.base.ids import BlockId, GraphId, NodeId
 from treadle.kernel.firing import Cause, Firing
 from treadle.kernel.graph import Graph, Link, Node, NodePolicy
+from treadle.kernel.lane import Chunk, Entry, Lane, pack_set, pack_value, put_back, unpack_set, unpack_value, wanted
 from treadle.kernel.machine import Machine
 from treadle.kernel.plan import BlockFacts, Plan, compile_plan
 from treadle.kernel.records import Record, apply, decode_records, encode_records
@@ -93,12 +94,46 @@ def fail(message: str, *before: Emission) -> Function:
     return run
 
 
+class Elsewhere:
+    """Keeps what waits above ``limit`` entries as bytes: as much of it as ``choose`` says, given how much there is."""
+
+    def __init__(self, limit: int, choose: Callable[[int], int] = lambda most: most - 1) -> None:
+        self.limit, self.choose = limit, choose
+        self.kept: dict[int, tuple[bool, bytes]] = {}
+        self.opened: list[int] = []
+
+    def mind(self, machine: Machine) -> None:
+        """Keep the machine's lanes short."""
+        machine.bound(self.limit, self._full, lambda lane, chunk: self.opened.append(chunk.key))
+
+    def bring(self, firing: Firing) -> None:
+        """Give the firing all that it is to start with."""
+        while keys := wanted(firing):
+            put_back(firing, {key: self._entries(key) for key in keys})
+
+    def _full(self, lane: Lane, sets: bool) -> None:
+        entries = lane.movable(1 + self.choose(len(lane.last)))
+        if entries:
+            key = len(self.kept)
+            self.kept[key] = sets, encode_records(list(map(pack_set if sets else pack_value, entries)))
+            lane.move(Chunk(key, len(entries), [entry[0] for entry in entries] if sets else None))
+
+    def _entries(self, key: int) -> list[Entry]:
+        sets, body = self.kept[key]
+        return list(map(unpack_set if sets else unpack_value, decode_records(body)))
+
+
 class Driver:
     """One execution, held in the hand."""
 
-    def __init__(self, plan: Plan, functions: Mapping[str, Function] | None = None) -> None:
+    def __init__(
+        self, plan: Plan, functions: Mapping[str, Function] | None = None, elsewhere: Elsewhere | None = None
+    ) -> None:
         self.plan = plan
         self.machine = Machine(plan)
+        self.elsewhere = elsewhere
+        if elsewhere is not None:
+            elsewhere.mind(self.machine)
         self.records: list[Record] = []
         self.running: dict[int, Firing] = {}
         self.fired: dict[int, Fired] = {}
@@ -201,6 +236,8 @@ class Driver:
             firing = ready.popleft()
             if firing.number not in self.machine.firings:
                 continue
+            if self.elsewhere is not None:
+                self.elsewhere.bring(firing)
             self.running[firing.number] = firing
             if firing.number not in self.fired:
                 node = self.plan.nodes[firing.node].id

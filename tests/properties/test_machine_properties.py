@@ -9,8 +9,10 @@ from zlib import crc32
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.kernel.driver import Driver, Failure, Function, Spec, plan_of, reloaded, replayed, state
+from tests.kernel.driver import Driver, Elsewhere, Failure, Function, Spec, plan_of, reloaded, replayed, state
+from treadle.kernel.firing import Firing
 from treadle.kernel.graph import NodePolicy
+from treadle.kernel.lane import Lane
 from treadle.kernel.machine import Machine
 from treadle.kernel.plan import Plan
 from treadle.kernel.records import Record, apply, decode_records, encode_records
@@ -86,9 +88,11 @@ def _spec(draw: st.DrawFn, merging: bool) -> Spec:
 class Wanderer:
     """Drives a run by random choices: ends, streams, retries, suspensions."""
 
-    def __init__(self, graph: tuple[str, dict[str, Spec]], choose: Callable[[int], int]) -> None:
+    def __init__(
+        self, graph: tuple[str, dict[str, Spec]], choose: Callable[[int], int], elsewhere: Elsewhere | None = None
+    ) -> None:
         plan = plan_of(graph[0], **graph[1])
-        self.driver = Driver(plan, {node.id: travel(node.id) for node in plan.nodes})
+        self.driver = Driver(plan, {node.id: travel(node.id) for node in plan.nodes}, elsewhere)
         self._choose = choose
         self._asleep: list[tuple[int, Any]] = []
         self._sent: dict[int, int] = {}
@@ -194,7 +198,8 @@ def test_no_value_is_lost_or_taken_twice(graph: tuple[str, dict[str, Spec]], dat
                 for pin, cause in zip(pins, fired.causes, strict=False):
                     taken[pin][cause] += 1
         for pin in node.linked:
-            left = Counter(cause for _, cause in machine.nodes[index].queues.get(pin, ()))
+            lane = machine.nodes[index].queues.get(pin, Lane())
+            left = Counter(cause for _, cause in lane.head)
             if pin in node.static:
                 assert set(arrived[index, pin]) == set(taken[pin]) | set(left)
             else:
@@ -293,6 +298,48 @@ def test_a_snapshot_at_every_prefix_goes_on_as_if_nothing_had_been(
         apply(straight, record)
         apply(passed_on, record)
     assert state(passed_on) == state(run.driver.machine)
+
+
+# ---- what is kept elsewhere changes nothing -----------------------------------------------------------------
+
+
+@settings(max_examples=150, deadline=None)
+@given(graphs(), st.integers(0, 10_000), st.integers(1, 4), st.integers(0, 10_000))
+def test_a_run_whose_lines_are_kept_elsewhere_is_the_same_run(
+    graph: tuple[str, dict[str, Spec]], seed: int, limit: int, amounts: int
+) -> None:
+    plain = Wanderer(graph, Random(seed).randrange).run().driver
+    elsewhere = Elsewhere(limit, Random(amounts).randrange)
+    away = Wanderer(graph, Random(seed).randrange, elsewhere).run().driver
+    assert away.records == plain.records
+    assert away.fired == plain.fired
+    assert away.leftovers == plain.leftovers
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs(), st.integers(0, 10_000), st.integers(1, 4), st.integers(0, 10_000))
+def test_a_snapshot_leaves_elsewhere_what_is_there(
+    graph: tuple[str, dict[str, Spec]], seed: int, limit: int, amounts: int
+) -> None:
+    """Each event is fed to a machine that comes from a snapshot, and that takes away what it can again."""
+    plain = Wanderer(graph, Random(seed).randrange).run().driver
+    elsewhere = Elsewhere(limit, Random(amounts).randrange)
+    straight, passed_on = Machine(plain.plan), Machine(plain.plan)
+    for record in plain.records:
+        passed_on = reloaded(passed_on)
+        elsewhere.mind(passed_on)
+        apply(straight, record)
+        apply(passed_on, record)
+        assert [each.number for each in passed_on.startable()] == [each.number for each in straight.startable()]
+        for firing in passed_on.firings.values():
+            brought = Firing(firing.number, firing.node, dict(firing.values), firing.causes)
+            brought.elsewhere = firing.elsewhere
+            elsewhere.bring(brought)
+            live = straight.firings[firing.number]
+            assert (brought.values, brought.causes) == (live.values, live.causes)
+    assert passed_on.finished
+    assert list(passed_on.leftovers()) == list(straight.leftovers())
+    assert passed_on.outputs == straight.outputs
 
 
 # ---- one queue a pin is as good as sets ---------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from treadle.base.ids import WorkspaceId
 from treadle.engine.ports import Blobs
+from treadle.kernel.lane import Entry
 from treadle.kernel.normal import weight
 from treadle.kernel.records import Record, Reference, decode_records, encode_records, references, resolved
 
@@ -66,6 +67,14 @@ class LargeValues:
         if record[0] == "open":
             return ("open", [[node, causes, self.recorded(edits, writes)] for node, causes, edits in record[1]])
         return record
+
+    def recorded_entry(self, packed: Entry, writes: Writes) -> Entry:
+        """Something that waits in front of a node (``pack_value``, ``pack_set``) as it is kept."""
+        if len(packed) == 1:
+            return packed
+        if len(packed) == 2:
+            return self.recorded_value(packed[0], writes), packed[1]
+        return packed[0], self.recorded(packed[1], writes), *packed[2:]
 
     def recorded_payload(self, payload: Any, writes: Writes) -> Any:
         """What a firing waits with, as it is recorded: of an object each member by itself, so that a short message

@@ -145,7 +145,7 @@ def _history(plan: Plan, records: Iterable[Record]) -> tuple[Machine, dict[int, 
             causes = tuple((cause[0], cause[1]) for cause in record[2])
             outputs = [(pin, value) for pin, value in record[3]]
             firings[number] = _Old(number, record[1], causes, outputs, error=record[4] or "", ended=True, touched=True)
-    for each in machine.firings.values():
+    for each in machine.open_firings():
         firings.setdefault(each.number, _Old(each.number, each.node, each.causes))
     return machine, dict(sorted(firings.items()))
 

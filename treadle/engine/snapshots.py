@@ -64,7 +64,7 @@ def bring_back(run: Run, seq: int, state: dict[str, Any]) -> None:
 
 def _size(machine: Machine) -> int:
     """How many values and firings the state holds, roughly."""
-    waiting = sum(len(queue) for state in machine.nodes for queue in state.queues.values())
+    waiting = sum(lane.in_memory + len(lane.chunks) for state in machine.nodes for lane in state.lanes())
     gathered = sum(len(state.gathered) for state in machine.nodes)
     return len(machine.firings) + len(machine.outputs) + waiting + gathered
 
@@ -84,6 +84,13 @@ def _with_references(state: dict[str, Any], large: "LargeValues", batch: "Batch"
     def caused(items: Any) -> list[tuple[Any, Any]]:
         return [(kept(value), cause) for value, cause in items]
 
+    def entries_with(entries: Any) -> list[Any]:
+        return [large.recorded_entry(entry, batch) for entry in entries]
+
+    def lane_with(lane: Any) -> list[Any]:
+        head, chunks, last = lane
+        return [entries_with(head), chunks, entries_with(last)]
+
     state["inputs"] = {node: dict(pairs(values.items())) for node, values in state["inputs"].items()}
     state["outputs"] = pairs(state["outputs"])
     state["results"] = [[number, pairs(result)] for number, result in state["results"]]
@@ -92,7 +99,8 @@ def _with_references(state: dict[str, Any], large: "LargeValues", batch: "Batch"
         for number, node, values, causes, rest in state["firings"]
     ]
     for node in state["nodes"]:
-        node["queues"] = {pin: caused(queue) for pin, queue in node["queues"].items()}
+        node["queues"] = {pin: lane_with(lane) for pin, lane in node["queues"].items()}
+        node["backlog"] = node["backlog"] and lane_with(node["backlog"])
         node["latest"] = {pin: (kept(value), cause) for pin, (value, cause) in node["latest"].items()}
         node["gathered"] = caused(node["gathered"])
     return state

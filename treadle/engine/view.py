@@ -106,14 +106,13 @@ class History:
         """Whether nothing that is still to come can change a firing of the window."""
         if self.machine.count < self.window.stop - 1:
             return False
-        return all(number not in self.window for number in self.machine.firings)
+        return next(self.machine.open_firings(self.window), None) is None
 
     def finish(self) -> list[FiringView]:
         """Every firing of the window so far, in order; those that are not over with what they stand at."""
-        for firing in self.machine.firings.values():
-            if firing.number in self.window:
-                view = self._view(firing)
-                view.status = _status(firing)
+        for firing in self.machine.open_firings(self.window):
+            view = self._view(firing)
+            view.status = _status(firing)
         return [self.firings[number] for number in sorted(self.firings)]
 
     def take(self) -> list[FiringView]:

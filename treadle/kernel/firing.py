@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from treadle.kernel.lane import Spilled
 
 Cause = tuple[int, int]
 """Which output filled a pin: (number of the firing that sent it, position among its outputs)."""
@@ -30,6 +33,7 @@ class Firing:
         "causes",
         "decision",
         "due",
+        "elsewhere",
         "emitted",
         "held",
         "node",
@@ -45,7 +49,9 @@ class Firing:
         self.number = number
         self.node = node
         self.values = values
-        """What arrived on the linked pins."""
+        """What arrived on the linked pins; a ``Spilled`` is replaced before the firing starts."""
+        self.elsewhere: Spilled | None = None
+        """Stands for all values and causes, while they are kept elsewhere."""
         self.causes = causes
         self.phase = Phase.READY
         self.attempt = 1

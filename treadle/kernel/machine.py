@@ -8,40 +8,61 @@ in the order in which they were opened, a node needs no sets at all: one queue f
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from treadle.kernel.dynamic_pins import parse_tool_pin, select
 from treadle.kernel.firing import Cause, Firing, Phase
+from treadle.kernel.lane import NO_LIMIT, Chunk, Lane, Spilled
 from treadle.kernel.plan import Plan, PlanNode, Route
 
 Emission = tuple[str, Any]
 FAILURES_KEPT = 100
+EVERY_FIRING = range(1, NO_LIMIT)
 
 
 class NodeState:
     """What waits at a node, and which of its firings are under way."""
 
-    __slots__ = ("backlog", "fired", "gathered", "inflight", "latest", "plan", "queues", "running", "single")
+    __slots__ = (
+        "backlog",
+        "fired",
+        "gathered",
+        "index",
+        "inflight",
+        "latest",
+        "limit",
+        "plan",
+        "queues",
+        "running",
+        "single",
+    )
 
-    def __init__(self, plan: PlanNode) -> None:
+    def __init__(self, index: int, plan: PlanNode) -> None:
+        self.index = index
         self.plan = plan
         self.single = plan.linked[0] if len(plan.linked) == 1 else None
         """The only linked pin, when there is one: what arrives there is a complete set, and needs no queue."""
-        self.queues: dict[str, deque[tuple[Any, Cause]]] = (
-            {} if self.single is not None else {pin: deque() for pin in plan.linked}
-        )
+        self.limit = NO_LIMIT
+        """How many entries a lane of the node may have in memory in one piece."""
+        self.queues: dict[str, Lane] = {} if self.single is not None else {pin: Lane() for pin in plan.linked}
         self.latest: dict[str, tuple[Any, Cause]] = {}
         """The latest value of each static pin: it fills sets that lack the pin, and is not consumed."""
         self.inflight: dict[int, Firing] = {}
-        """Firings whose outputs have not all gone downstream, in order."""
+        """Firings that may have started and whose outputs have not all gone downstream, in order."""
         self.running = 0
-        self.backlog: deque[Firing] | None = None
-        """Complete sets above the node's concurrency."""
+        self.backlog: Lane | None = None
+        """Complete sets above the node's concurrency; the numbers of their firings are given already."""
         self.gathered: list[tuple[Any, Cause]] = []
         """What a Collect has so far."""
         self.fired = False
         """Whether a Collect has fired."""
+
+    def lanes(self) -> Iterator[Lane]:
+        """Everything that waits at the node in lines."""
+        yield from self.queues.values()
+        if self.backlog is not None:
+            yield self.backlog
 
 
 class Machine:
@@ -55,9 +76,9 @@ class Machine:
         self.plan = plan
         self.inputs: Mapping[int, Mapping[str, Any]] = {}
         """The run's inputs: for each node (by index) what it is given at the start."""
-        self.nodes = [NodeState(node) for node in plan.nodes]
+        self.nodes = [NodeState(index, node) for index, node in enumerate(plan.nodes)]
         self.firings: dict[int, Firing] = {}
-        """Firings that are not over yet, by number."""
+        """Firings that are not over yet and not above their node's concurrency, by number."""
         self.ready: deque[Firing] = deque()
         self.count = 0
         """Firings so far: the number of the latest."""
@@ -87,9 +108,30 @@ class Machine:
         """Re-run: inputs to override, by node and what filled the pins."""
         self.kept_starts: set[int] = set()
         """Re-run: starting nodes whose first firing was taken over."""
+        self.outputs_kept = NO_LIMIT
+        """How many of the execution's outputs are wanted."""
+        self._full: Callable[[Lane, bool], None] = _let_grow
+        self._opened: Callable[[Lane, Chunk], None] | None = None
         for collect in plan.collects:
             for later in plan.nodes[collect].feeds:
                 self.live[later] += 1
+
+    def bound(
+        self, limit: int, full: Callable[[Lane, bool], None], opened: Callable[[Lane, Chunk], None] | None = None
+    ) -> None:
+        """Keep the lines at the nodes short in memory.
+
+        ``full`` is told of a lane that has more than ``limit`` entries in one piece, and whether its entries are
+        complete sets: it replaces some of them by a chunk, or raises the lane's limit. ``opened`` is told of a chunk
+        whose entries will be let go next.
+        """
+        self._full, self._opened = full, opened
+        for state in self.nodes:
+            # A replay needs the names under which an agent's outputs are sent, and has no values of what is elsewhere.
+            named_by_link = state.plan.kind == "Output" and "name" in state.plan.linked
+            state.limit = NO_LIMIT if named_by_link else limit
+            for lane in state.lanes():
+                lane.limit, lane.opened = state.limit, opened
 
     # ---- events -----------------------------------------------------------------------------------------------
 
@@ -243,14 +285,23 @@ class Machine:
 
     def startable(self) -> deque[Firing]:
         """After a replay: the firings that are ready or had been started, in order; those over a node's cap are not."""
-        capped = {firing.number for state in self.nodes for firing in state.backlog or ()}
-        return deque(
-            firing for firing in self.firings.values() if firing.phase is Phase.READY and firing.number not in capped
-        )
+        return deque(firing for firing in self.firings.values() if firing.phase is Phase.READY)
 
     def blocked_firings(self) -> Iterator[Firing]:
         """The firings that wait for something outside."""
         return (each for each in self.firings.values() if each.phase in (Phase.REVIEW, Phase.WAITING, Phase.RETRYING))
+
+    def open_firings(self, window: range = EVERY_FIRING) -> Iterator[Firing]:
+        """Every firing in the window that is not over, those over a node's cap included.
+
+        Not to be asked of a machine that keeps lines elsewhere: it does not know what is in them.
+        """
+        yield from (firing for number, firing in self.firings.items() if number in window)
+        for state in self.nodes:
+            if state.backlog is not None:
+                for number, values, causes in state.backlog.head:
+                    if number in window:
+                        yield Firing(number, state.index, values, causes)
 
     def leftovers(self) -> Iterator[tuple[int, list[str], int]]:
         """(node index, pins it waits for, values left over) of each node with a set that never became complete.
@@ -258,10 +309,10 @@ class Machine:
         Sets that hold only static values, or what a node sent back to itself, do not count.
         """
         for index, state in enumerate(self.nodes):
-            if not any(state.queues.values()):
+            left = {pin: len(lane) for pin, lane in state.queues.items() if lane.head}
+            if not left:
                 continue
-            waiting = [pin for pin, queue in state.queues.items() if not queue and pin not in state.latest]
-            left = {pin: len(queue) for pin, queue in state.queues.items() if queue}
+            waiting = [pin for pin in state.queues if pin not in left and pin not in state.latest]
             passing = {*state.plan.static, *state.plan.loop}
             sets = max((count for pin, count in left.items() if pin not in passing), default=0)
             if sets:
@@ -290,7 +341,7 @@ class Machine:
                 for route in plan.tools.get(target[0], ()):
                     if route.pin == target[1]:
                         self._arrive(route, value, (number, position))
-            if pin == "output" and plan.kind == "Output":
+            if pin == "output" and plan.kind == "Output" and len(self.outputs) < self.outputs_kept:
                 self.outputs.append((str(self.inputs_of(firing).get("name", "")), value))
         firing.sent = sent + len(outputs)
 
@@ -304,20 +355,23 @@ class Machine:
         if state.single is not None and self.open:
             self._fire(state, route.sink, {route.pin: value}, (cause,))
             return
-        if state.single is not None:
-            state.queues.setdefault(route.pin, deque())
-        state.queues[route.pin].append((value, cause))
+        lane = state.queues.get(route.pin)
+        if lane is None:
+            lane = state.queues[route.pin] = Lane(state.limit, self._opened)
+        lane.last.append((value, cause))
         while self.open and (found := self._take_set(state)) is not None:
             self._fire(state, route.sink, *found)
+        if len(lane.last) > lane.limit and self.open and not self.edits:
+            self._full(lane, False)
 
     def _take_set(self, state: NodeState) -> tuple[dict[str, Any], tuple[Cause, ...]] | None:
         """Take the oldest set if it is complete: the head of every queue, or a static pin's latest value."""
         chosen: dict[str, tuple[Any, Cause]] = {}
         fresh = False
         absent = 0
-        for pin, queue in state.queues.items():
-            if queue:
-                chosen[pin] = queue[0]
+        for pin, lane in state.queues.items():
+            if lane.head:
+                chosen[pin] = lane.head[0]
                 fresh = True
             elif pin in state.plan.loop:
                 absent += 1
@@ -327,9 +381,9 @@ class Machine:
                 return None
         if not fresh or absent not in (0, len(state.plan.loop)):
             return None
-        for queue in state.queues.values():
-            if queue:
-                queue.popleft()
+        for lane in state.queues.values():
+            if lane.head:
+                lane.pop()
         return {pin: value for pin, (value, _) in chosen.items()}, tuple(cause for _, cause in chosen.values())
 
     def _take_all_sets(self) -> None:
@@ -348,23 +402,36 @@ class Machine:
     def _fire(self, state: NodeState, node: int, values: dict[str, Any], causes: tuple[Cause, ...]) -> None:
         if self.edits:
             values = {**values, **self.edits.pop((node, frozenset(causes)), {})}
-        firing = self._new(node, values, causes)
-        state.inflight[firing.number] = firing
         if state.plan.feeds:
             self._alive(state, +1)
         self.busy += 1
         if state.running < state.plan.policy.concurrency:
+            firing = self._new(node, values, causes)
+            state.inflight[firing.number] = firing
             state.running += 1
             self.ready.append(firing)
-        else:
-            state.backlog = state.backlog or deque()
-            state.backlog.append(firing)
+            return
+        self.count += 1
+        lane = state.backlog
+        if lane is None:
+            lane = state.backlog = Lane(state.limit, self._opened)
+        lane.last.append((self.count, values, causes))
+        if len(lane.last) > lane.limit:
+            self._full(lane, True)
 
     def _free_slot(self, state: NodeState) -> None:
-        if state.backlog:
-            self.ready.append(state.backlog.popleft())
-        else:
+        lane = state.backlog
+        if lane is None or not lane.head:
             state.running -= 1
+            return
+        number, values, causes = lane.pop()
+        if type(values) is Spilled:
+            firing = Firing(number, state.index, {}, causes)
+            firing.elsewhere = values
+        else:
+            firing = Firing(number, state.index, values, causes)
+        self.firings[number] = state.inflight[number] = firing
+        self.ready.append(firing)
 
     def _release(self, state: NodeState, firing: Firing) -> None:
         """Send on what may go: in the order of the firings, unless the node gave that up."""
@@ -452,11 +519,15 @@ class Machine:
             state.gathered = [item for item in state.gathered if item[1] not in wanted]
             return {}
         values: dict[str, Any] = {}
-        for pin, queue in state.queues.items():
-            found = next((item for item in queue if item[1] in wanted), None)
+        for pin, lane in state.queues.items():
+            found = next((item for item in lane.head if item[1] in wanted), None)
             if found is not None:
-                queue.remove(found)
+                lane.head.remove(found)
                 values[pin] = found[0]
             elif pin in state.latest:
                 values[pin] = state.latest[pin][0]
         return values
+
+
+def _let_grow(lane: Lane, sets: bool) -> None:
+    """Nobody keeps anything elsewhere."""

@@ -1,10 +1,10 @@
 """A state machine as plain data, so that recovery of a long run need not fold its whole journal."""
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from treadle.kernel.firing import Cause, Firing, Phase
+from treadle.kernel.lane import Chunk, Entry, Lane, Spilled, away_from, pack_set, pack_value, unpack_set, unpack_value
 from treadle.kernel.machine import Machine, NodeState
 
 _USUAL: dict[str, Any] = {
@@ -32,7 +32,10 @@ class Counts(Protocol):
 
 
 def dump(machine: Machine, counts: Counts) -> dict[str, Any]:
-    """Everything that the events so far have led to. Values are left as they are: encode them like records."""
+    """Everything that the events so far have led to. Values are left as they are: encode them like records.
+
+    What is kept elsewhere stays there, and must be kept for as long as the snapshot is.
+    """
     return {
         "inputs": {str(node): values for node, values in machine.inputs.items()},
         "count": machine.count,
@@ -75,7 +78,7 @@ def restore(machine: Machine, counts: Counts, data: dict[str, Any]) -> None:
     counts.nodes, counts.cost, counts.tokens = data["summary"]
 
 
-def _cause(pair: list[int]) -> Cause:
+def _cause(pair: Sequence[int]) -> Cause:
     return pair[0], pair[1]
 
 
@@ -88,38 +91,70 @@ def _dump_firing(firing: Firing) -> tuple[int, int, dict[str, Any], tuple[Cause,
             rest[name] = value
     if "phase" in rest:
         rest["phase"] = firing.phase.value
-    return firing.number, firing.node, firing.values, firing.causes, rest
+    values = firing.values
+    if firing.elsewhere is not None:
+        rest["elsewhere"] = (firing.elsewhere.key, firing.elsewhere.index)
+    elif away := away_from(values):
+        rest["away"], values = away, {**values, **dict.fromkeys(away)}
+    return firing.number, firing.node, values, firing.causes, rest
 
 
 def _load_firing(data: Sequence[Any]) -> Firing:
     number, node, values, causes, rest = data
+    for pin, place in rest.pop("away", {}).items():
+        values[pin] = Spilled(*place)
     firing = Firing(number, node, values, tuple(map(_cause, causes)))
     for name, value in rest.items():
         setattr(firing, name, value)
+    firing.elsewhere = Spilled(*rest["elsewhere"]) if "elsewhere" in rest else None
     firing.phase = Phase(rest.get("phase", Phase.READY.value))
     firing.held = tuple((pin, value) for pin, value in firing.held)
     firing.caller = (firing.caller[0], firing.caller[1]) if firing.caller else None
     return firing
 
 
+def _dump_lane(lane: Lane, pack: Callable[[Entry], Entry]) -> list[Any]:
+    """Entries in front, chunks, entries behind."""
+    chunks = [(each.key, each.count, _dump_numbers(each.numbers)) for each in lane.chunks]
+    return [list(map(pack, lane.head)), chunks, list(map(pack, lane.last)) if chunks else []]
+
+
+def _dump_numbers(numbers: Sequence[int] | None) -> dict[str, int] | list[int] | None:
+    if isinstance(numbers, range):
+        return {"first": numbers.start, "end": numbers.stop, "step": numbers.step}
+    return None if numbers is None else list(numbers)
+
+
+def _load_numbers(data: dict[str, int] | list[int] | None) -> Sequence[int] | None:
+    return range(data["first"], data["end"], data["step"]) if isinstance(data, dict) else data
+
+
+def _load_lane(data: Sequence[Any], unpack: Callable[[Sequence[Any]], Entry]) -> Lane:
+    head, chunks, last = data
+    lane = Lane()
+    whole = (Chunk(key, count, _load_numbers(numbers)) for key, count, numbers in chunks)
+    lane.restore(map(unpack, head), whole, map(unpack, last))
+    return lane
+
+
 def _dump_node(state: NodeState) -> dict[str, Any]:
     return {
-        "queues": {pin: list(queue) for pin, queue in state.queues.items() if queue},
+        "queues": {pin: _dump_lane(lane, pack_value) for pin, lane in state.queues.items() if lane.head},
         "latest": state.latest,
         "inflight": list(state.inflight),
         "running": state.running,
-        "backlog": [firing.number for firing in state.backlog or ()],
+        "backlog": _dump_lane(state.backlog, pack_set) if state.backlog is not None and state.backlog.head else None,
         "gathered": state.gathered,
         "fired": state.fired,
     }
 
 
 def _load_node(state: NodeState, data: dict[str, Any], firings: dict[int, Firing]) -> None:
-    for pin, items in data["queues"].items():
-        state.queues[pin] = deque((value, _cause(cause)) for value, cause in items)
+    for pin, lane in data["queues"].items():
+        state.queues[pin] = _load_lane(lane, unpack_value)
     state.latest = {pin: (value, _cause(cause)) for pin, (value, cause) in data["latest"].items()}
     state.inflight = {number: firings[number] for number in data["inflight"]}
     state.running = data["running"]
-    state.backlog = deque(firings[number] for number in data["backlog"])
+    state.backlog = _load_lane(data["backlog"], unpack_set) if data["backlog"] else None
     state.gathered = [(value, _cause(cause)) for value, cause in data["gathered"]]
     state.fired = data["fired"]
