@@ -31,6 +31,9 @@ PUBLIC = {"/ws", "/health", "/health/ready", "/metrics", "/openapi.json", "/docs
     "/setup",
     "/setup/{name}",
     "/reset-password",
+    # Whoever is invited holds a link, and nothing else yet.
+    "/invitation",
+    "/api/v2/invitations/lookup",
 }
 """The routes that need no token. A new one does not belong here without a reason."""
 _ID = "01234567-89ab-7def-8123-456789abcdef"

@@ -135,7 +135,11 @@ async def owned(client: Client) -> dict[str, str]:
     folder = (await client.post("/api/v2/library/folders", {"name": str(uuid4())}, status=201))["id"]
     preset = (await client.post("/api/v2/library/presets", {"execution_id": run, "name": "p"}, status=201))["id"]
     api_key = (await client.post("/api/v2/api-keys", {"name": "k", "scopes": ["IDENTITY"]}, status=201))["id"]
+    invite = f"/api/v2/workspaces/{LOCAL_WORKSPACE}/invitations"
+    wanted = {"email": f"{uuid4().hex}@people.test", "role": "viewer"}
+    invitation = (await client.post(invite, wanted, status=201))["id"]
     return {
+        "invitation_id": invitation,
         "graph_id": graph,
         "execution_id": run,
         "file_id": file,

@@ -68,8 +68,12 @@ def filled() -> Iterator[Filled]:
         folder = server.call("POST", "/api/v2/library/folders", json={"name": "Work"}).json()["id"]
         kept = {"execution_id": run, "name": "Kept"}
         preset = server.call("POST", "/api/v2/library/presets", json=kept).json()["id"]
+        invite = f"/api/v2/workspaces/{LOCAL_WORKSPACE}/invitations"
+        wanted = {"email": "bob@people.test", "role": "viewer"}
+        invitation = server.call("POST", invite, json=wanted).json()["id"]
         known = {"graph_id": graph, "execution_id": run, "file_id": file, "firing": "1"}
         known |= {"workspace_id": str(LOCAL_WORKSPACE), "user_id": str(OPERATOR)}
+        known |= {"invitation_id": invitation}
         known |= {"agent_id": agent, "folder_id": folder, "preset_id": preset}
         yield Filled(server, {**known, "credentials_id": credentials, "provider": "github"})
 

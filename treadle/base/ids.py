@@ -9,6 +9,7 @@ from uuid import UUID
 UserId = NewType("UserId", UUID)
 SessionId = NewType("SessionId", UUID)
 ApiKeyId = NewType("ApiKeyId", UUID)
+InvitationId = NewType("InvitationId", UUID)
 WorkspaceId = NewType("WorkspaceId", UUID)
 GraphId = NewType("GraphId", str)
 NodeId = NewType("NodeId", str)

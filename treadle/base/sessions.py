@@ -28,13 +28,13 @@ _UNSTORABLE = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableChar
 class _Open:
     """A transaction that goes on, and the task that it belongs to."""
 
-    database: "WorkspaceDatabase"
+    database: "_Database"
     workspace: WorkspaceId
     session: "AsyncSession"
     task: "asyncio.Task[object] | None"
     over: bool = False
 
-    def joins(self, database: "WorkspaceDatabase") -> bool:
+    def joins(self, database: "_Database") -> bool:
         """Whether a transaction of the database that is opened now is a part of this one."""
         return not self.over and self.database is database and self.task is asyncio.current_task()
 
@@ -48,6 +48,11 @@ class _Database:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._engine: AsyncEngine | None = None
+
+    def is_open(self) -> bool:
+        """Whether this task is in a transaction of this database of which others may become a part."""
+        around = _INNERMOST.get()
+        return around is not None and around.joins(self)
 
     @contextlib.asynccontextmanager
     async def _begun(self) -> "AsyncIterator[AsyncSession]":
@@ -63,6 +68,13 @@ class _Database:
             if isinstance(_cause(error), _UNSTORABLE):
                 raise BadInput("A text holds a character that cannot be stored.", fix="Leave NUL out.") from error
             raise
+
+    @contextlib.asynccontextmanager
+    async def _outermost(self, workspace: WorkspaceId) -> "AsyncIterator[AsyncSession]":
+        async with self._begun() as session:
+            await enter_workspace_sql(await session.connection(), workspace)
+            with _innermost(_Open(self, workspace, session, asyncio.current_task())):
+                yield session
 
     async def close(self) -> None:
         """Close the connections."""
@@ -94,18 +106,6 @@ class WorkspaceDatabase(_Database):
         async with around.session.begin_nested():
             yield around.session
 
-    def is_open(self) -> bool:
-        """Whether this task is in a transaction of this database."""
-        around = _INNERMOST.get()
-        return around is not None and around.joins(self)
-
-    @contextlib.asynccontextmanager
-    async def _outermost(self, workspace: WorkspaceId) -> "AsyncIterator[AsyncSession]":
-        async with self._begun() as session:
-            await enter_workspace_sql(await session.connection(), workspace)
-            with _innermost(_Open(self, workspace, session, asyncio.current_task())):
-                yield session
-
 
 class AccountsDatabase(_Database):
     """Transactions of the auth role: accounts, sessions and members, and nothing of what workspaces hold."""
@@ -114,10 +114,27 @@ class AccountsDatabase(_Database):
     async def transaction(self) -> "AsyncIterator[AsyncSession]":
         """A session in a transaction, which is committed when the context ends without an error.
 
+        Inside of ``shared`` it is a part of that. Otherwise it stands for itself, whatever is around it: what counts
+        somebody's tries must not be undone with what they tried.
+
         Raises:
             BadInput: a text holds what PostgreSQL cannot hold.
         """
+        around = _INNERMOST.get()
+        if around is not None and around.joins(self):
+            async with around.session.begin_nested():
+                yield around.session
+            return
         async with self._begun() as session:
+            yield session
+
+    @contextlib.asynccontextmanager
+    async def shared(self, workspace: WorkspaceId) -> "AsyncIterator[AsyncSession]":
+        """A transaction of which all others of the same task become a part: they happen together, or not at all.
+
+        It may keep answers of requests in the workspace. Raises as ``transaction``.
+        """
+        async with self._outermost(workspace) as session:
             yield session
 
 

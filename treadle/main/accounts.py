@@ -2,6 +2,9 @@
 
 from treadle.base.config import Settings
 from treadle.base.errors import Conflict
+from treadle.base.ids import LOCAL_WORKSPACE, OPERATOR
+from treadle.features.accounts.access import Principal, Role
+from treadle.features.accounts.invitations import Wanted
 from treadle.main.instance import running_instance, server_url
 from treadle.main.people import people_of
 from treadle.main.sessions import looking_platform
@@ -32,6 +35,20 @@ async def print_reset_link(email: str) -> None:
     async with looking_platform() as platform:
         link = await people_of(platform, None, _url(platform.settings)).door.mailed_links.make(email)
     out().print(link)
+
+
+async def print_invitation_link(email: str, role: str | None) -> None:
+    """Print a link with which somebody makes an account; with a role it makes them a member of the local workspace too.
+
+    Raises:
+        BadEmail: it is no address.
+        Conflict: the address has an account or is a member already, or nobody may make an account here.
+    """
+    operator = Principal(OPERATOR, LOCAL_WORKSPACE, Role.OWNER, admin=True)
+    async with looking_platform() as platform:
+        people = people_of(platform, None, _url(platform.settings))
+        issued = await people.invitations.invite(operator, Wanted(email, Role(role) if role else None))
+    out().print(issued.link)
 
 
 def _url(settings: Settings) -> str:

@@ -4,7 +4,7 @@ import functools
 import gc
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec
 
 import typer
 
@@ -245,6 +245,21 @@ def reset_password(email: Annotated[str, typer.Argument(help="The address with w
     from treadle.main.sessions import run_async  # noqa: PLC0415
 
     run_async(print_reset_link(email))
+
+
+@command
+def invite(
+    email: Annotated[str, typer.Argument(help="The address of whoever is invited.")],
+    role: Annotated[
+        Literal["owner", "editor", "runner", "viewer"] | None,
+        typer.Option(help="Also make them a member of this machine's workspace."),
+    ] = None,
+) -> None:
+    """Print a link with which somebody makes an account. It is good for a week, once."""
+    from treadle.main.accounts import print_invitation_link  # noqa: PLC0415
+    from treadle.main.sessions import run_async  # noqa: PLC0415
+
+    run_async(print_invitation_link(email, role))
 
 
 @command

@@ -11,7 +11,9 @@ from treadle.features.accounts.admission import Admission
 from treadle.features.accounts.api_keys import ApiKeys
 from treadle.features.accounts.background import Background
 from treadle.features.accounts.desk import Desk
+from treadle.features.accounts.directory import Directory
 from treadle.features.accounts.door import Door, make_door
+from treadle.features.accounts.invitations import Invitations
 from treadle.features.accounts.landing import Landing
 from treadle.features.accounts.links import Links
 from treadle.features.accounts.passwords import Passwords
@@ -35,6 +37,8 @@ class People:
     door: Door
     workspaces: Workspaces
     api_keys: ApiKeys
+    invitations: Invitations
+    directory: Directory
 
 
 def people_of(platform: Platform, start_token: str | None, url: str) -> People:
@@ -59,7 +63,15 @@ def people_of(platform: Platform, start_token: str | None, url: str) -> People:
         clock=clock,
     )
     door = make_door(desk, keys)
-    return People(accounts, sessions, door, Workspaces(storage, accounts, clock), ApiKeys(storage, accounts))
+    return People(
+        accounts,
+        sessions,
+        door,
+        Workspaces(storage, accounts, clock),
+        ApiKeys(storage, accounts),
+        Invitations(desk, accounts),
+        Directory(storage, sessions, accounts, clock),
+    )
 
 
 @contextlib.asynccontextmanager

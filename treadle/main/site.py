@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from treadle.base.config import Settings
 from treadle.base.migrations import release
+from treadle.features.audit.reading import AuditLog
 from treadle.features.idempotency.service import Idempotency
 from treadle.features.library.folders import Folders
 from treadle.features.library.importing import Importer
@@ -30,6 +31,9 @@ def site_of(platform: Platform, start_token: str | None, url: str) -> Site:
         door=people.door,
         workspaces=people.workspaces,
         api_keys=people.api_keys,
+        invitations=people.invitations,
+        directory=people.directory,
+        audit_log=AuditLog(platform.database, platform.accounts_database),
         graphs=platform.graphs,
         executions=platform.executions,
         library=platform.library,
@@ -37,7 +41,8 @@ def site_of(platform: Platform, start_token: str | None, url: str) -> Site:
         folders=Folders(platform.database),
         presets=Presets(platform.database, platform.graphs, platform.executions, platform.seals),
         files=platform.files,
-        idempotency=Idempotency(platform.database),
+        idempotency=Idempotency(platform.database.transaction),
+        account_idempotency=Idempotency(platform.accounts_database.shared),
         registry=platform.registry,
         catalogue=BlockCatalogue(platform.registry),
         search=platform.search,

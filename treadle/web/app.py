@@ -13,6 +13,8 @@ from treadle.base.logging import request_id
 from treadle.web import docs, health, monitoring
 from treadle.web.access import declare_access
 from treadle.web.accounts import routes as accounts
+from treadle.web.administration import audit_routes
+from treadle.web.administration import routes as administration
 from treadle.web.api_keys import routes as api_keys
 from treadle.web.auth import routes as auth
 from treadle.web.auth import setup
@@ -24,6 +26,7 @@ from treadle.web.external import routes as external
 from treadle.web.files import routes as files
 from treadle.web.guard import Guard
 from treadle.web.integrations import routes as integrations
+from treadle.web.invitations import routes as invitations
 from treadle.web.library import agent_routes, folder_routes, preset_routes
 from treadle.web.live import routes as live
 from treadle.web.live.socket import LiveSockets
@@ -44,6 +47,7 @@ PUBLIC = (
     *share_routes.PUBLIC,
     *auth.PUBLIC,
     *setup.PUBLIC,
+    *invitations.PUBLIC,
 )
 """The routes that need no token. A new one does not belong here without a reason."""
 _log = logging.getLogger(__name__)
@@ -80,11 +84,23 @@ def make_routes(version: str) -> FastAPI:
         },
     )
     app.state.metrics = HttpMetrics()
-    people = (auth, setup, accounts, api_keys, files, integrations, external)
+    people = (auth, setup, accounts, invitations, api_keys, files, integrations, external)
+    administrators = (administration, audit_routes)
     library = (agent_routes, folder_routes, preset_routes)
     runs = (starting, executions, live, review_routes, share_routes)
     # They are tried one after the other: those that are asked for most come first.
-    for each in (*runs, block_routes, graph_routes, menu_routes, *library, *people, health, docs, monitoring):
+    for each in (
+        *runs,
+        block_routes,
+        graph_routes,
+        menu_routes,
+        *library,
+        *people,
+        *administrators,
+        health,
+        docs,
+        monitoring,
+    ):
         app.include_router(each.router)
     app.include_router(setup.pages)
     declare_access(app, PUBLIC)

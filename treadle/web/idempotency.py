@@ -18,7 +18,10 @@ true``; with anything else it is refused (422). Twins that come at the same mome
 most (409). Failures are not kept: the act can be tried again with the same key. Keys belong to the person and the
 workspace.
 
-Answers are stored as they are sent. A route whose answer holds a secret (a new API key) must not use this.
+Answers are stored as they are sent. A route whose answer holds a secret stores the answer without it, and makes the
+whole one with ``whole``; when it cannot make the secret anew (an API key), it must not use this.
+
+``OnceInAccounts`` is the same for what is done through ``AccountsDatabase``.
 """
 
 import hashlib
@@ -31,10 +34,10 @@ from pydantic import BaseModel
 
 from treadle.base.errors import BadInput
 from treadle.features.accounts.access import Principal
-from treadle.features.idempotency.service import Asked
+from treadle.features.idempotency.service import Asked, Idempotency
 from treadle.web.bodies import Responses
 from treadle.web.problems import Failure
-from treadle.web.site import Site, TheSite
+from treadle.web.site import TheSite
 
 LONGEST_KEY = 200
 REPEATED = "Idempotent-Replayed"
@@ -66,7 +69,7 @@ TheKey = Annotated[str | None, Depends(_key)]
 class OnceOnly:
     """One request, done once."""
 
-    site: Site
+    idempotency: Idempotency
     request: Request
     key: str | None
 
@@ -77,19 +80,22 @@ class OnceOnly:
         *,
         status: int = 200,
         said: bytes | None = None,
+        whole: Callable[[bytes], Awaitable[BaseModel]] | None = None,
     ) -> Response:
         """The answer of ``act``, or the one that the request had before.
 
         ``said`` stands for the body where that holds a secret: a digest of it would let who reads the database guess.
+        ``whole`` makes of the answer that is stored the one that is sent, after the commit, every time.
         """
 
         async def body() -> bytes:
             return (await act()).model_dump_json().encode()
 
         asked = await self._asked(said) if self.key is not None else None
-        answered = await self.site.idempotency.answer(who.workspace, who.user, asked, body, status=status)
+        answered = await self.idempotency.answer(who.workspace, who.user, asked, body, status=status)
         headers = {REPEATED: "true"} if answered.repeated else None
-        return Response(answered.body, answered.status, headers, "application/json")
+        sent = (await whole(answered.body)).model_dump_json().encode() if whole is not None else answered.body
+        return Response(sent, answered.status, headers, "application/json")
 
     async def _asked(self, said: bytes | None) -> Asked:
         assert self.key is not None
@@ -100,8 +106,14 @@ class OnceOnly:
 
 
 async def _once(site: TheSite, request: Request, key: TheKey) -> OnceOnly:
-    return OnceOnly(site, request, key)
+    return OnceOnly(site.idempotency, request, key)
+
+
+async def _once_in_accounts(site: TheSite, request: Request, key: TheKey) -> OnceOnly:
+    return OnceOnly(site.account_idempotency, request, key)
 
 
 Once = Annotated[OnceOnly, Depends(_once)]
 """How a route does something once."""
+OnceInAccounts = Annotated[OnceOnly, Depends(_once_in_accounts)]
+"""The same with accounts, members and workspaces."""

@@ -42,6 +42,7 @@ RULES = (
     BodyRule("/api/v2/files/upload", 1_000_000_000_000, streamed=True),
     BodyRule("/auth/v1/", 64_000, signed_in=False),
     BodyRule("/api/v2/setup", 64_000, signed_in=False),
+    BodyRule("/api/v2/invitations/lookup", 64_000, signed_in=False),
     BodyRule("/", 25_000_000),
 )
 """The first whose prefix fits counts."""

@@ -7,10 +7,13 @@ from fastapi import Depends, Request
 
 from treadle.engine.worker import Worker
 from treadle.features.accounts.api_keys import ApiKeys
+from treadle.features.accounts.directory import Directory
 from treadle.features.accounts.door import Door
+from treadle.features.accounts.invitations import Invitations
 from treadle.features.accounts.service import Accounts
 from treadle.features.accounts.sessions import Sessions
 from treadle.features.accounts.workspaces import Workspaces
+from treadle.features.audit.reading import AuditLog
 from treadle.features.credentials.service import CredentialsSource
 from treadle.features.credentials.vault import Vault
 from treadle.features.executions.service import Executions
@@ -37,6 +40,9 @@ class Site:
     door: Door
     workspaces: Workspaces
     api_keys: ApiKeys
+    invitations: Invitations
+    directory: Directory
+    audit_log: AuditLog
     graphs: Graphs
     executions: Executions
     library: Library
@@ -45,6 +51,8 @@ class Site:
     presets: Presets
     files: Files
     idempotency: Idempotency
+    account_idempotency: Idempotency
+    """For what is done with accounts, members and workspaces, which lie in another part of the database."""
     registry: Registry
     catalogue: BlockCatalogue
     search: Search

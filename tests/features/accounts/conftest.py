@@ -14,14 +14,17 @@ import pytest
 
 from treadle.base.crypto import FileKeys, KeyRing
 from treadle.base.database import DatabaseUrls
-from treadle.base.ids import UserId
+from treadle.base.ids import UserId, WorkspaceId
 from treadle.base.mail import Mail
 from treadle.base.notifications import Notifications
 from treadle.base.sessions import AccountsDatabase
+from treadle.features.accounts.access import Principal
 from treadle.features.accounts.admission import Admission, Policy
 from treadle.features.accounts.background import Background
 from treadle.features.accounts.desk import Desk
+from treadle.features.accounts.directory import Directory
 from treadle.features.accounts.door import make_door
+from treadle.features.accounts.invitations import Invitations
 from treadle.features.accounts.landing import Landing
 from treadle.features.accounts.links import Links, Return
 from treadle.features.accounts.passwords import Passwords
@@ -32,6 +35,7 @@ from treadle.features.accounts.signing import SigningKeys
 from treadle.features.accounts.storage import AccountStorage
 from treadle.features.accounts.throttle import DatabaseThrottle, Limit
 from treadle.features.accounts.tokens import Issuer, OwnKeys, TokenIssuer, TokenVerifier
+from treadle.features.accounts.workspaces import Workspaces
 
 URL = "https://treadle.test"
 OWN = f"{URL}/auth/v1"
@@ -69,7 +73,8 @@ class Post:
     def token(self) -> str:
         """What the link of the last mail carries."""
         link = next(word for word in self.sent[-1].text.split() if word.startswith("http"))
-        return parse_qs(urlsplit(link).query)["token"][0]
+        parts = urlsplit(link)
+        return parse_qs(parts.query or parts.fragment)["token"][0]
 
 
 class SlowThrottle(DatabaseThrottle):
@@ -111,11 +116,14 @@ class Process:
             clock=self.clock,
         )
         self.door = make_door(desk, self.keys)
+        self.invitations = Invitations(desk, self.accounts)
+        self.workspaces = Workspaces(self.storage, self.accounts, self.clock)
+        self.directory = Directory(self.storage, self.sessions, self.accounts, self.clock)
         self.ears = Notifications(self.urls.auth, CHANNEL, self.accounts.heard, self.accounts.missed)
 
-    async def someone(self, **about: Any) -> SignedIn:
+    async def someone(self, *, email: str = "", **about: Any) -> SignedIn:
         """A new person, signed in."""
-        email = an_address()
+        email = email or an_address()
         async with self.storage.repository() as accounts:
             user = await register(accounts, Newcomer("email", email, email, **about))
         return await self.sign_in(UserId(user.id))
@@ -131,6 +139,12 @@ class Process:
         made = await self.door.sign_up.with_password(email or an_address(), password, None, Return())
         assert isinstance(made, SignedIn)
         return made
+
+    async def as_principal(self, who: SignedIn, workspace: WorkspaceId | None = None) -> Principal:
+        """A person in a workspace, their own unless another is named."""
+        identity = await self.accounts.identify(who.access_token)
+        assert identity is not None
+        return await self.accounts.principal(identity, workspace)
 
     async def done(self) -> None:
         """Wait until nothing is done any more that nobody waits for."""

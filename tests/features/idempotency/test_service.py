@@ -57,7 +57,7 @@ class Acts:
 @pytest.fixture
 async def acts(database: DatabaseUrls) -> AsyncIterator[Acts]:
     opened = WorkspaceDatabase(database.api)
-    yield Acts(opened, Idempotency(opened))
+    yield Acts(opened, Idempotency(opened.transaction))
     await opened.close()
 
 

@@ -78,6 +78,36 @@ def test_t5_a_person_makes_the_first_account_and_gets_a_new_password_in_a_browse
         assert not [each for each in secrets if each in log]
 
 
+def test_who_is_invited_makes_an_account_or_accepts_with_one_in_a_browser() -> None:
+    with new_home() as home, started(home) as server:
+        link = treadle(home, "invite", "Ann@home.test", "--role", "editor").stdout.strip()
+        assert _LINK.fullmatch(link) and link.startswith(f"{server.url}/invitation")
+        short = in_browser(link, name="Ann", password="short")
+        assert (short["kind"], short["email"]) == ("bad", "ann@home.test")
+        assert short["asked"] == "Operator invites ann@home.test to the workspace “Local workspace” as editor."
+        done = in_browser(link, name="Ann", password=PASSWORD)
+        assert (done["kind"], done["errors"], done["address"]) == ("good", [], f"{server.url}/invitation")
+        session = sign_in(server, "ann@home.test", PASSWORD).json()
+        headers = {"Authorization": f"Bearer {session['access_token']}"}
+        me = httpx.get(f"{server.url}/api/v2/me", headers=headers, trust_env=False).json()
+        assert (me["name"], me["admin"]) == ("Ann", False)
+        assert [(each["name"], each["role"]) for each in me["workspaces"]] == [
+            ("Personal workspace", "owner"),
+            ("Local workspace", "editor"),
+        ]
+        assert "run out" in in_browser(link, name="Eve", password=PASSWORD)["told"]
+        assert "member" in treadle(home, "invite", "ann@home.test", "--role", "viewer").stderr
+        assert "account" in treadle(home, "invite", "ann@home.test").stderr
+
+        made = server.call("POST", "/api/v2/workspaces", json={"name": "Second"}).json()["id"]
+        wanted = {"email": "somebody@home.test", "role": "viewer"}
+        path = f"/api/v2/workspaces/{made}/invitations"
+        second = server.call("POST", path, json=wanted).json()["link"]
+        accepted = in_browser(second, known="", email="ann@home.test", password=PASSWORD)
+        assert (accepted["kind"], accepted["told"]) == ("good", "You are a member of Second from now on.")
+        assert link not in (home / "up.log").read_text() and second not in (home / "up.log").read_text()
+
+
 def test_in_production_nothing_but_an_account_opens_the_door() -> None:
     with new_home() as home, started(home, settings={"TREADLE_ENVIRONMENT": "production"}) as server:
         assert not (home / "token").exists()

@@ -9,7 +9,9 @@ from treadle.features.accounts.errors import SignUpClosed
 from treadle.features.audit.service import record
 
 if TYPE_CHECKING:
-    from treadle.features.accounts.models import User
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from treadle.features.accounts.models import Invitation, User
     from treadle.features.accounts.repository import AccountRepository
 
 Policy = Literal["open", "invited", "closed"]
@@ -59,10 +61,18 @@ class Admission:
         Whoever holds a link to a workspace becomes a member of it. Other invitations to workspaces stay open: whether
         to become a member there is theirs to decide.
         """
-        if who.invitation is None:
-            return
-        id = UserId(user.id)
-        taken = await accounts.invitations.accept(id, who.invitation, self._clock.now())
-        if taken is not None:
-            workspace = WorkspaceId(taken.workspace_id)
-            record(accounts.session, "invitation.accepted", actor=id, workspace=workspace, target=taken.id)
+        id, now = UserId(user.id), self._clock.now()
+        if who.invitation is not None:
+            taken = await accounts.invitations.take(id, now, hash=who.invitation)
+            if taken is not None:
+                record_accepted(accounts.session, taken, id)
+        if who.email is not None and (who.proven or who.invitation is not None):
+            for spent in await accounts.invitations.spend(who.email, id, now):
+                record(accounts.session, "invitation.accepted", actor=id, target=spent)
+
+
+def record_accepted(session: "AsyncSession", taken: "Invitation", user: UserId) -> None:
+    """Write down that somebody has accepted an invitation."""
+    workspace = WorkspaceId(taken.workspace_id) if taken.workspace_id else None
+    details = {"role": taken.role} if taken.role else {}
+    record(session, "invitation.accepted", actor=user, workspace=workspace, target=taken.id, details=details)

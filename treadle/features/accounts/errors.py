@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from treadle.base.errors import BadInput, Forbidden, RateLimited, TreadleError, Unauthorised
+from treadle.base.errors import BadInput, Forbidden, NotFound, RateLimited, TreadleError, Unauthorised
 
 
 class InvalidCredentials(TreadleError):
@@ -182,6 +182,15 @@ class LinkExpired(TreadleError):
 
     def __init__(self) -> None:
         super().__init__("Token has expired or is invalid", fix="Ask for a new link.")
+
+
+class InvitationGone(NotFound):
+    """The invitation is not there, was used or withdrawn, or has run out; which of that is not told."""
+
+    code: ClassVar[str] = "invitation_gone"
+
+    def __init__(self) -> None:
+        super().__init__("The invitation is wrong, was used or withdrawn, or has run out.", fix="Ask for a new one.")
 
 
 class FlowNotFound(TreadleError):

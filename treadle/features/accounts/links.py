@@ -1,6 +1,7 @@
 """Tokens that are good once, and the mails that carry them."""
 
 import hmac
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,6 +126,12 @@ class Links:
         text = f"{words}\n\n{self._issuer}/verify?{urlencode(query)}\n\nIf you did not ask for it, do nothing.\n"
         await self._mail(Mail(to, subject, text))
 
+    async def send_invitation(self, to: str, link: str, inviter: str, workspace: str | None) -> None:
+        """Mail the link of an invitation. Raises ``MailFailed``."""
+        what = f'the workspace "{_quoted(workspace)}" of Treadle' if workspace else "Treadle"
+        text = f'"{_quoted(inviter)}" invites you to {what}. To accept, open\n\n{link}\n\n'
+        await self._mail(Mail(to, "An invitation to Treadle", f"{text}If you do not want to, do nothing.\n"))
+
     async def tell_known(self, to: str) -> None:
         """Mail to somebody who is known that an account was asked for with their address. Raises ``MailFailed``."""
         text = "Somebody, probably you, wanted a new account of Treadle with this address, which has one: sign in, or\n"
@@ -133,3 +140,8 @@ class Links:
     async def _mail(self, mail: Mail) -> None:
         if self._mailer is not None:
             await self._mailer.send(mail)
+
+
+def _quoted(name: str) -> str:
+    """What people call themselves or their things, so short and plain that it cannot pass for words of ours."""
+    return " ".join(re.sub(r"[^\w .,'@+-]", " ", name).split())[:60]

@@ -128,6 +128,8 @@ class Workspace(Model):
     """The person whose own workspace it is."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=_now)
     deleted_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    purged_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When everything in it was removed for good."""
 
 
 class Member(Model):
@@ -142,15 +144,19 @@ class Member(Model):
 
 
 class Invitation(Model):
-    """To become a member of a workspace."""
+    """To have an account here, and if it names a workspace to become a member of that."""
 
     __tablename__ = "invitations"
+    __mapper_args__ = {"eager_defaults": True}
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    workspace_id: Mapped[UUID]
+    workspace_id: Mapped[UUID | None]
     email: Mapped[str] = mapped_column(Text)
-    role: Mapped[str] = mapped_column(Text)
+    role: Mapped[str | None] = mapped_column(Text)
     hash: Mapped[bytes] = mapped_column(LargeBinary)
+    """Of the token that the inviter was given."""
+    mailed_hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """Of the token that was mailed: whoever holds it has read the mail."""
     invited_by: Mapped[UUID]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=_now)
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

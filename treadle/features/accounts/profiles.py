@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from treadle.features.accounts.errors import ValidationFailed
+
+if TYPE_CHECKING:
+    from treadle.features.accounts.models import User
 
 _LARGEST = 8_000
 """Bytes of JSON: it travels in every access token."""
@@ -32,6 +35,15 @@ def merged(before: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]
     """What is known with what is said now; null takes a field away. Raises as ``checked_profile``."""
     both = {**before, **said}
     return checked_profile({name: value for name, value in both.items() if value is not None})
+
+
+def name_of(user: "User") -> str:
+    """What to call a person: the name that they give, else what stands before the @ of their address."""
+    for key in ("name", "full_name", "user_name"):
+        name = user.profile.get(key)
+        if isinstance(name, str) and name.strip():
+            return name.strip()[:200]
+    return (user.email or "").partition("@")[0]
 
 
 def _has_nul(value: Any) -> bool:

@@ -289,6 +289,12 @@ class AccountRepository:
         row = (await self.session.execute(query)).one_or_none()
         return None if row is None else (WorkspaceId(row[0]), row[1])
 
+    async def is_member(self, workspace: WorkspaceId, email: str) -> bool:
+        """Whether somebody with this address is a member."""
+        query = select(Member.user_id).join(User, User.id == Member.user_id)
+        query = query.where(Member.workspace_id == workspace, func.lower(User.email) == email)
+        return await self.session.scalar(query.limit(1)) is not None
+
     async def add_workspace(self, name: str, owner: UserId, *, personal: bool) -> Workspace:
         """Add a workspace with its owner."""
         row = Workspace(id=uuid7(), name=name, personal_of=owner if personal else None)

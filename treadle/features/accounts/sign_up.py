@@ -36,7 +36,8 @@ class SignUp:
     ) -> SignedIn | UserId:
         """Make an account. With mail there is only an id until the address is confirmed.
 
-        With mail the answer is the same for an address that has an account; its owner is told by mail.
+        It is confirmed already by an invitation that was mailed there. Else with mail the answer is the same for an
+        address that has an account; its owner is told by mail.
 
         Raises:
             BadEmail, WeakPassword, ValidationFailed: what was given cannot be used.
@@ -54,14 +55,15 @@ class SignUp:
         async with desk.storage.repository() as accounts:
             # With mail nobody has an account before the address is confirmed; without, an address proves nothing.
             await desk.admission.check(accounts, Applicant(address, desk.links.sends_mail, held))
+            proven = await accounts.invitations.proves(address, held, desk.clock.now())
         hash = await desk.passwords.hashed(accepted)
         who = _Asked(UserId(uuid7()), address, hash, said, held)
-        if desk.links.sends_mail:
+        if desk.links.sends_mail and not proven:
             await desk.throttle.take(MAIL_ACCOUNT, address)
             desk.background.begin(self._ask_to_confirm(who, back), "mailing a confirmation")
             return who.id
         async with desk.storage.repository() as accounts:
-            user = await self._registered(accounts, who, proven=False)
+            user = await self._registered(accounts, who, proven=proven)
             begun = await desk.sessions.begin(accounts, user, "password")
         return await desk.sessions.given_out(begun)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from treadle.base.sessions import AccountsDatabase
 
 if TYPE_CHECKING:
+    from treadle.features.accounts.directory_repository import DirectoryRepository
     from treadle.features.accounts.key_repository import KeyRepository
     from treadle.features.accounts.repository import AccountRepository
     from treadle.features.accounts.workspace_repository import WorkspaceRepository
@@ -41,3 +42,11 @@ class AccountStorage:
 
         async with self._database.transaction() as session:
             yield KeyRepository(session)
+
+    @contextlib.asynccontextmanager
+    async def directory(self) -> "AsyncIterator[DirectoryRepository]":
+        """The same for people as administrators see them."""
+        from treadle.features.accounts.directory_repository import DirectoryRepository  # noqa: PLC0415
+
+        async with self._database.transaction() as session:
+            yield DirectoryRepository(session)

@@ -25,6 +25,7 @@ REFRESH_ADDRESS = Limit("refresh address", 300, 0.2)
 MAIL_ACCOUNT = Limit("mail account", 4, 300.0)
 MAIL_ADDRESS = Limit("mail address", 30, 30.0)
 LINK_ADDRESS = Limit("link address", 30, 10.0)
+INVITE_PERSON = Limit("invite person", 100, 36.0)
 
 
 class Throttle(Protocol):

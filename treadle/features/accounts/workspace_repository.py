@@ -12,6 +12,7 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 from treadle.base.ids import LOCAL_WORKSPACE, OPERATOR, UserId, WorkspaceId, uuid7
 from treadle.base.paging import Page
 from treadle.features.accounts.access import Role
+from treadle.features.accounts.invitation_repository import InvitationRepository
 from treadle.features.accounts.models import Member, User, Workspace
 
 
@@ -41,6 +42,7 @@ class WorkspaceRepository:
 
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
+        self.invitations = InvitationRepository(session)
 
     async def parts(self, user: UserId, page: Page) -> tuple[list[Part], int]:
         """A page of a person's workspaces, their own first, and how many there are."""

@@ -8,7 +8,7 @@ from treadle.base.clock import Clock
 from treadle.base.errors import Conflict, NotFound
 from treadle.base.ids import UserId, WorkspaceId
 from treadle.base.paging import Page
-from treadle.features.accounts.access import Principal, Role
+from treadle.features.accounts.access import PERMISSIONS, Permission, Principal, Role
 from treadle.features.accounts.service import Accounts
 from treadle.features.accounts.storage import AccountStorage
 from treadle.features.audit.service import record
@@ -44,6 +44,14 @@ class Workspaces:
             raise _no_workspace(who.workspace)
         return found
 
+    async def part(self, user: UserId, workspace: WorkspaceId) -> "tuple[Workspace, Role]":
+        """A workspace with the part that somebody has in it. Raises ``NotFound``."""
+        async with self._storage.workspaces() as workspaces:
+            found, member = await workspaces.get(workspace), await workspaces.member(workspace, user)
+        if found is None or member is None:
+            raise _no_workspace(workspace)
+        return found, member.role
+
     async def create(self, who: Principal, name: str) -> "Workspace":
         """A new workspace, of which the person is the owner."""
         async with self._storage.workspaces() as workspaces:
@@ -71,6 +79,7 @@ class Workspaces:
             if not await workspaces.delete(who.workspace, self._clock.now()):
                 raise Conflict("A person's own workspace cannot be deleted.", fix="Delete what is in it instead.")
             self._record(workspaces, who, "workspace.deleted", who.workspace)
+            await self._withdraw(workspaces, who)
         self._accounts.parts_changed()
 
     async def members(self, workspace: WorkspaceId, page: Page) -> "tuple[list[MemberRow], int]":
@@ -93,6 +102,8 @@ class Workspaces:
             if found is None:
                 raise _no_member(member)
             self._record(workspaces, who, "member.changed", member, role=role)
+            if Permission.MANAGE not in PERMISSIONS[role]:
+                await self._withdraw(workspaces, who, member)
         self._accounts.part_changed(member)
         return found
 
@@ -104,7 +115,14 @@ class Workspaces:
                 if not await workspaces.remove(who.workspace, member):
                     raise _no_member(member)
             self._record(workspaces, who, "member.left" if member == who.user else "member.removed", member)
+            await self._withdraw(workspaces, who, member)
         self._accounts.part_changed(member)
+
+    async def _withdraw(self, workspaces: "WorkspaceRepository", who: Principal, inviter: UserId | None = None) -> None:
+        """Withdraw the invitations to the workspace: all, or those of somebody who may not invite there any more."""
+        gone = await workspaces.invitations.withdraw(self._clock.now(), workspace=who.workspace, inviter=inviter)
+        for each in gone:
+            self._record(workspaces, who, "invitation.revoked", each.id, email=each.email)
 
     def _record(
         self, workspaces: "WorkspaceRepository", who: Principal, act: str, target: object, **more: object

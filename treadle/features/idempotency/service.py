@@ -1,13 +1,17 @@
 """An act and the record of its answer are one transaction: both are there, or neither is."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import asyncpg
 
 from treadle.base.ids import UserId, WorkspaceId
-from treadle.base.sessions import WorkspaceDatabase
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
 from treadle.features.idempotency.errors import KeyUsedDifferently, StillGoingOn
 
 KEPT = timedelta(hours=24)
@@ -38,11 +42,15 @@ Act = Callable[[], Awaitable[bytes]]
 """Does what is asked for; gives the body of the answer."""
 
 
-class Idempotency:
-    """Does things once."""
+Open = Callable[[WorkspaceId], "AbstractAsyncContextManager[AsyncSession]"]
+"""Opens a transaction in a workspace, of which those become a part that an act opens."""
 
-    def __init__(self, database: WorkspaceDatabase) -> None:
-        self._database = database
+
+class Idempotency:
+    """Does things once. ``transaction`` is of the database in which they are done."""
+
+    def __init__(self, transaction: Open) -> None:
+        self._transaction = transaction
 
     async def answer(
         self, workspace: WorkspaceId, user: UserId, asked: Asked | None, act: Act, *, status: int
@@ -58,7 +66,7 @@ class Idempotency:
         """
         from treadle.features.idempotency.repository import KeyRepository, Taken  # noqa: PLC0415 (loads SQLAlchemy)
 
-        async with self._database.transaction(workspace) as session:
+        async with self._transaction(workspace) as session:
             if asked is None:
                 return Answered(status, await act())
             keys = KeyRepository(session, workspace, user)

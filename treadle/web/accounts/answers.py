@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from treadle.features.accounts.access import Role
+from treadle.features.accounts.profiles import name_of
 from treadle.web.accounts.bodies import MemberBody, WorkspaceBody
 
 if TYPE_CHECKING:
-    from treadle.features.accounts.models import User, Workspace
+    from treadle.features.accounts.models import Workspace
     from treadle.features.accounts.workspace_repository import MemberRow
 
 
@@ -20,12 +21,3 @@ def workspace_body(row: "Workspace", role: Role) -> WorkspaceBody:
 def member_body(row: "MemberRow") -> MemberBody:
     """A member."""
     return MemberBody(user_id=row.user.id, email=row.user.email, name=name_of(row.user), role=row.role, since=row.since)
-
-
-def name_of(user: "User") -> str:
-    """What to call a person: the name that they give, else what stands before the @ of their address."""
-    for key in ("name", "full_name", "user_name"):
-        name = user.profile.get(key)
-        if isinstance(name, str) and name.strip():
-            return name.strip()[:200]
-    return (user.email or "").partition("@")[0]

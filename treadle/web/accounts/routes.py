@@ -2,13 +2,14 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from treadle.base.ids import UserId
 from treadle.base.paging import LARGEST_PAGE, Page
 from treadle.features.accounts.access import Role
+from treadle.features.accounts.profiles import name_of
 from treadle.web.access import Manages, Reads, SignedIn
-from treadle.web.accounts.answers import member_body, name_of, workspace_body
+from treadle.web.accounts.answers import member_body, workspace_body
 from treadle.web.accounts.bodies import (
     MeBody,
     MemberBody,
@@ -19,6 +20,7 @@ from treadle.web.accounts.bodies import (
     WorkspaceRequest,
 )
 from treadle.web.bodies import FOUND, OPEN, Done, ThePage, pagination
+from treadle.web.idempotency import ONCE, OnceInAccounts
 from treadle.web.site import TheSite
 
 router = APIRouter(prefix="/api/v2", tags=["accounts"])
@@ -50,11 +52,16 @@ async def list_workspaces(site: TheSite, who: SignedIn, page: ThePage) -> Worksp
     return WorkspaceList(workspaces=shown, pagination=pagination(page, total))
 
 
-@router.post("/workspaces", operation_id="create_workspace", status_code=201)
-async def create_workspace(site: TheSite, who: SignedIn, body: WorkspaceRequest) -> WorkspaceBody:
+@router.post(
+    "/workspaces", operation_id="create_workspace", status_code=201, response_model=WorkspaceBody, responses=ONCE
+)
+async def create_workspace(site: TheSite, who: SignedIn, body: WorkspaceRequest, once: OnceInAccounts) -> Response:
     """Make a workspace to share with others."""
-    made = await site.workspaces.create(who, body.name)
-    return workspace_body(made, Role.OWNER)
+
+    async def create() -> WorkspaceBody:
+        return workspace_body(await site.workspaces.create(who, body.name), Role.OWNER)
+
+    return await once(who, create, status=201)
 
 
 @router.get("/workspaces/{workspace_id}", operation_id="get_workspace", responses=FOUND)

@@ -1,4 +1,4 @@
-"""The first account, and the two pages that people need before there is any other."""
+"""The first account, and the pages that people need before there is any other."""
 
 from pathlib import Path
 
@@ -18,8 +18,9 @@ _POLICY = (
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 
-PUBLIC = ("/api/v2/setup", "/setup", "/setup/{name}", "/reset-password")
-"""Nobody has a token before the first account is made; and who has forgotten their password has none either."""
+PUBLIC = ("/api/v2/setup", "/setup", "/setup/{name}", "/reset-password", "/invitation")
+"""Nobody has a token before the first account is made; who has forgotten their password or is invited has none either.
+"""
 
 router = APIRouter(tags=["setup"])
 pages = APIRouter(include_in_schema=False)
@@ -47,6 +48,12 @@ async def setup_page() -> FileResponse:
 async def reset_page() -> FileResponse:
     """The page for a new password."""
     return _page("reset-password.html")
+
+
+@pages.get("/invitation")
+async def invitation_page() -> FileResponse:
+    """The page for whoever is invited."""
+    return _page("invitation.html")
 
 
 @pages.get("/setup/{name}")

@@ -12,12 +12,12 @@ from treadle.engine.endings import Ended
 from treadle.engine.secrets import masked
 from treadle.engine.store import ExecutionRow
 from treadle.features.accounts.access import Identity, Permission, Principal, Scope
+from treadle.features.accounts.profiles import name_of
 from treadle.features.executions.plain import plain_value
 from treadle.features.executions.starting import Wanted, WantedBlock
 from treadle.features.graphs.listing import GraphQuery
 from treadle.kernel.states import Status
 from treadle.web.access import IDENTITY, Scoped
-from treadle.web.accounts.answers import name_of
 from treadle.web.bodies import FOUND, OPEN, Done, ThePage, pagination
 from treadle.web.executions.bodies import BlockReport
 from treadle.web.executions.starting import STARTED, Wait, goes_on, has_ended, seconds_of, started_block

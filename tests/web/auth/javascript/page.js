@@ -18,12 +18,27 @@ const { window } = page;
 await new Promise((loaded) => window.addEventListener("load", loaded));
 const form = window.document.getElementById("form");
 const told = window.document.getElementById("told");
+for (let waited = 0; waited < 300 && form.hidden && told.textContent === ""; waited += 1) await pause(100);
 const before = told.textContent;
-for (const [name, value] of Object.entries(JSON.parse(filled))) form.elements[name].value = value;
-form.requestSubmit();
-for (let waited = 0; waited < 300 && (told.textContent === before || told.textContent === ""); waited += 1) await pause(100);
+const asked = window.document.getElementById("asked")?.textContent ?? "";
+for (const [name, value] of Object.entries(JSON.parse(filled))) {
+  const element = form.elements[name];
+  if (element.type === "checkbox") element.click();
+  else if (!element.readOnly) element.value = value;
+}
+const email = form.elements.email?.value ?? "";
+if (!form.hidden) form.requestSubmit();
+for (let waited = 0; !form.hidden && waited < 300 && (told.textContent === before || told.textContent === ""); waited += 1) await pause(100);
 console.log(
-  JSON.stringify({ before, told: told.textContent, kind: told.className, address: window.location.href, errors }),
+  JSON.stringify({
+    before,
+    asked,
+    email,
+    told: told.textContent,
+    kind: told.className,
+    address: window.location.href,
+    errors,
+  }),
 );
 window.close();
 process.exit(0);

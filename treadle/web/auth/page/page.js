@@ -1,4 +1,4 @@
-// The pages for the first account and for a new password. What came behind the # is sent to no server but in the body
+// The pages for the first account, for whoever is invited, and for a new password. What came behind the # is sent to no server but in the body
 // of the one request that needs it, and leaves the address at once.
 const came = new URLSearchParams(location.hash.slice(1));
 history.replaceState(null, "", location.pathname);
@@ -25,6 +25,17 @@ const acts = {
     await send("POST", "/api/v2/setup", { token: came.get("token"), ...values });
     return "The account is made. You can sign in with it from now on.";
   },
+  async invitation({ email, password, name }) {
+    if (known.checked) {
+      const { access_token } = await send("POST", "/auth/v1/token?grant_type=password", { email, password });
+      const joined = await send("POST", "/api/v2/invitations/accept", { token: came.get("token") }, access_token);
+      return `You are a member of ${joined.name} from now on.`;
+    }
+    const data = { invitation: came.get("token"), ...(name ? { name } : {}) };
+    const made = await send("POST", "/auth/v1/signup", { email, password, data });
+    if (!made.access_token) return "Nearly done: open the link in the mail that was sent to you.";
+    return "The account is made. You can sign in with it from now on.";
+  },
   async reset({ password }) {
     if (!came.get("access_token")) {
       const body = { type: "recovery", token_hash: came.get("token") };
@@ -39,6 +50,31 @@ if (came.get("error_description")) {
   say(came.get("error_description"), "bad");
 } else if (!came.get("token") && !came.get("access_token")) {
   say("Open the whole link, with what stands behind its #.", "bad");
+}
+
+const known = document.getElementById("known");
+if (known && came.get("token")) {
+  const asked = document.getElementById("asked");
+  const email = form.elements.email;
+  let invited = "";
+  const show = () => {
+    for (const each of document.querySelectorAll(".new")) each.hidden = known.checked;
+    if (!known.checked) email.value = invited;
+    email.readOnly = !known.checked;
+    form.elements.password.autocomplete = known.checked ? "current-password" : "new-password";
+    form.querySelector("button").textContent = known.checked ? "Sign in and accept" : "Make the account";
+  };
+  known.addEventListener("change", show);
+  send("POST", "/api/v2/invitations/lookup", { token: came.get("token") })
+    .then((seen) => {
+      invited = seen.email;
+      const to = seen.workspace_name ? `the workspace “${seen.workspace_name}” as ${seen.role}` : "this installation";
+      asked.textContent = `${seen.inviter_name || "Somebody"} invites ${seen.email} to ${to}.`;
+      known.parentElement.hidden = !seen.workspace_name;
+      show();
+      form.hidden = false;
+    })
+    .catch((error) => say(error.message, "bad"));
 }
 
 form.addEventListener("submit", async (event) => {

@@ -1,0 +1,1 @@
+"""Invitations over HTTP."""
