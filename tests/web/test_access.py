@@ -27,6 +27,9 @@ PUBLIC = {"/ws", "/health", "/health/ready", "/metrics", "/openapi.json", "/docs
     "/auth/v1/settings",
     "/auth/v1/health",
     "/auth/v1/.well-known/jwks.json",
+    # Browsers open them on the way to a provider and back.
+    "/auth/v1/authorize",
+    "/auth/v1/callback",
     "/api/v2/setup",
     "/setup",
     "/setup/{name}",

@@ -94,6 +94,14 @@ class Settings(BaseSettings):
     rate_starts: int = Field(default=20, ge=1, le=1_000_000, validation_alias="TREADLE_RATE_STARTS")
     rate_external: int = Field(default=60, ge=1, le=1_000_000, validation_alias="TREADLE_RATE_EXTERNAL")
     signup: Literal["open", "invited", "closed"] = Field(default="invited", validation_alias="TREADLE_SIGNUP")
+    github_url: str = Field(default="https://github.com", validation_alias="SIGN_IN_GITHUB_URL")
+    github_client_id: str = Field(default="", validation_alias="SIGN_IN_GITHUB_CLIENT_ID")
+    github_client_secret: SecretStr = Field(default=SecretStr(""), validation_alias="SIGN_IN_GITHUB_CLIENT_SECRET")
+    google_url: str = Field(default="https://accounts.google.com", validation_alias="SIGN_IN_GOOGLE_URL")
+    google_client_id: str = Field(default="", validation_alias="SIGN_IN_GOOGLE_CLIENT_ID")
+    google_client_secret: SecretStr = Field(default=SecretStr(""), validation_alias="SIGN_IN_GOOGLE_CLIENT_SECRET")
+    supabase_url: str = Field(default="", validation_alias="SUPABASE_URL")
+    supabase_jwt_secret: SecretStr = Field(default=SecretStr(""), validation_alias="SUPABASE_JWT_SECRET")
     smtp_host: str = Field(default="", validation_alias="SMTP_HOST")
     smtp_port: int = Field(default=587, ge=1, le=65535, validation_alias="SMTP_PORT")
     smtp_user: str = Field(default="", validation_alias="SMTP_USER")
@@ -176,7 +184,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{each!r} must be one exact origin, such as https://agents.example.org")
         return value
 
-    @field_validator("public_url", "embeddings_url")
+    @field_validator("public_url", "embeddings_url", "github_url", "google_url", "supabase_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
@@ -188,6 +196,21 @@ class Settings(BaseSettings):
     def _postgres_address(cls, value: SecretStr) -> SecretStr:
         if value.get_secret_value() and not _is_postgres_address(value.get_secret_value()):
             raise ValueError("it must look like postgresql://user:password@host:5432/database")
+        return value
+
+    @field_validator("github_client_secret", "google_client_secret")
+    @classmethod
+    def _as_it_is_sent(cls, value: SecretStr) -> SecretStr:
+        # No redirect may carry it elsewhere, which is told by its own letters.
+        if not re.fullmatch(r"[\w.~-]*", value.get_secret_value(), re.ASCII):
+            raise ValueError("it holds characters that no client secret has")
+        return value
+
+    @field_validator("supabase_jwt_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value().encode()) < 32:
+            raise ValueError("it must have at least 32 characters, as every project's has")
         return value
 
     @field_validator("encryption_keys")
@@ -227,7 +250,8 @@ def _first_problem(error: ValidationError) -> ConfigurationError:
     problem = error.errors(include_url=False)[0]
     name = str(problem["loc"][0])
     variable = variable_names().get(name, name)
-    shown = "(hidden)" if variable.startswith(("DATABASE_", "TREADLE_ENCRYPTION_")) else repr(problem["input"])
+    secret = variable.startswith(("DATABASE_", "TREADLE_ENCRYPTION_")) or variable.endswith("_SECRET")
+    shown = "(hidden)" if secret else repr(problem["input"])
     reason = problem["msg"].removeprefix("Value error, ").lower()
     return ConfigurationError(
         f"The setting {variable} has the value {shown}, which cannot be used: {reason}.",

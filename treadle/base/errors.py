@@ -65,6 +65,13 @@ class Conflict(TreadleError):
     status = 409
 
 
+class Unavailable(TreadleError):
+    """Something that this depends on does not answer at present; later it may."""
+
+    code = "unavailable"
+    status = 503
+
+
 class ConfigurationError(TreadleError):
     """A setting or the installation is wrong; ``fix`` names the setting and the remedy."""
 

@@ -1,6 +1,6 @@
 """What an installation does by itself once a day.
 
-Partitions ahead; old runs, old idempotency keys and unused large values away.
+Partitions ahead; old runs, old idempotency keys, spent links and unused large values away.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import asyncpg
 from treadle.base.config import Settings
 from treadle.base.database import DatabaseUrls
 from treadle.engine.retention import drop_expired, drop_snapshots, ensure_partitions, sweep_blobs
+from treadle.features.accounts.forgetting import forget_spent
 from treadle.features.files.store import LocalFileStore
 from treadle.features.files.sweeping import sweep_files
 from treadle.features.idempotency.service import forget_keys
@@ -41,6 +42,7 @@ async def tidy(settings: Settings, urls: DatabaseUrls, pool: asyncpg.Pool) -> No
     await drop_snapshots(pool)
     await sweep_files(pool, LocalFileStore(settings.home / "files"))
     await forget_keys(pool)
+    await forget_spent(urls.auth)
     if settings.keep_days:
         await drop_expired(urls.owner, timedelta(days=settings.keep_days))
     await sweep_blobs(urls.engine, settings.home / "values")  # people delete runs as well

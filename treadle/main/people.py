@@ -24,6 +24,7 @@ from treadle.features.accounts.storage import AccountStorage
 from treadle.features.accounts.throttle import DatabaseThrottle
 from treadle.features.accounts.tokens import Issuer, OwnKeys, TokenIssuer, TokenVerifier
 from treadle.features.accounts.workspaces import Workspaces
+from treadle.main.elsewhere import other_issuers, providers_of
 from treadle.main.wiring import Platform
 from treadle.web.site import Site
 
@@ -48,12 +49,14 @@ def people_of(platform: Platform, start_token: str | None, url: str) -> People:
     storage = AccountStorage(platform.accounts_database)
     keys = SigningKeys(storage, platform.ring, clock)
     issuer = TokenIssuer(f"{url}/auth/v1", keys, clock)
-    verifier = TokenVerifier([Issuer(issuer.name, OwnKeys(keys))], clock)
-    accounts = Accounts(storage, verifier, issuer, clock, start_token)
+    others = other_issuers(settings, platform.http, clock, issuer.name)
+    verifier = TokenVerifier([Issuer(issuer.name, OwnKeys(keys)), *others], clock)
+    admission = Admission(settings.signup, clock)
+    accounts = Accounts(storage, verifier, issuer, admission, clock, start_token)
     sessions = Sessions(storage, issuer, accounts, clock)
     desk = Desk(
         storage=storage,
-        admission=Admission(settings.signup, clock),
+        admission=admission,
         sessions=sessions,
         links=Links(issuer.name, mailer_of(settings), clock),
         passwords=Passwords(),
@@ -62,7 +65,8 @@ def people_of(platform: Platform, start_token: str | None, url: str) -> People:
         background=Background(),
         clock=clock,
     )
-    door = make_door(desk, keys)
+    providers = providers_of(settings, platform.http, clock)
+    door = make_door(desk, keys, providers, f"{issuer.name}/callback")
     return People(
         accounts,
         sessions,

@@ -28,7 +28,7 @@ _KNOWN = frozenset(
     }
 )
 """What examples and other people's manuals have."""
-_SHORTEST = {"metrics_token": 16}
+_SHORTEST = {"metrics_token": 16, "supabase_jwt_secret": 32}
 _SHORTEST_PASSWORD = 8
 _FEWEST_LETTERS = 5
 

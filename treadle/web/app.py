@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import WebSocketRoute
 
-from treadle.base.errors import RateLimited, TreadleError
+from treadle.base.errors import RateLimited, TreadleError, Unavailable
 from treadle.base.logging import request_id
 from treadle.web import docs, health, monitoring
 from treadle.web.access import declare_access
@@ -16,8 +16,8 @@ from treadle.web.accounts import routes as accounts
 from treadle.web.administration import audit_routes
 from treadle.web.administration import routes as administration
 from treadle.web.api_keys import routes as api_keys
+from treadle.web.auth import provider_routes, setup
 from treadle.web.auth import routes as auth
-from treadle.web.auth import setup
 from treadle.web.builder import block_routes, graph_routes, menu_routes
 from treadle.web.edge import Edge
 from treadle.web.executions import review_routes, share_routes, starting
@@ -46,6 +46,7 @@ PUBLIC = (
     "/docs/{name}",
     *share_routes.PUBLIC,
     *auth.PUBLIC,
+    *provider_routes.PUBLIC,
     *setup.PUBLIC,
     *invitations.PUBLIC,
 )
@@ -81,10 +82,11 @@ def make_routes(version: str) -> FastAPI:
             415: {"model": Failure, "description": "The body is of the wrong type."},
             422: {"model": Failure, "description": "What was sent cannot be used."},
             429: {"model": Failure, "description": "Too many requests; Retry-After says when to come again."},
+            503: {"model": Failure, "description": "Something that is needed does not answer; try again later."},
         },
     )
     app.state.metrics = HttpMetrics()
-    people = (auth, setup, accounts, invitations, api_keys, files, integrations, external)
+    people = (auth, provider_routes, setup, accounts, invitations, api_keys, files, integrations, external)
     administrators = (administration, audit_routes)
     library = (agent_routes, folder_routes, preset_routes)
     runs = (starting, executions, live, review_routes, share_routes)
@@ -116,6 +118,7 @@ async def _expected(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, TreadleError)
     if error.status >= 500:
         _log.error("%s %s", error.message, error.fix)
+    if error.status >= 500 and not isinstance(error, Unavailable):
         return await _unexpected(request, error)
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
     if isinstance(error, RateLimited):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from treadle.base.errors import TreadleError
 from treadle.features.accounts.access import Identity
 from treadle.features.accounts.service import KEY_PREFIX
 from treadle.web.access import IDENTITY, NO_TOKEN, TOKEN_FIX
@@ -44,7 +45,7 @@ EXTERNAL = "/external-api/"
 
 
 class People(Protocol):
-    """Knows whose a token or a key is; None when it is nobody's."""
+    """Knows whose a token or a key is; None when it is nobody's. Raises ``TreadleError`` when that cannot be told."""
 
     async def identify(self, token: str) -> Identity | None: ...
     async def identify_key(self, key: str) -> Identity | None: ...
@@ -144,7 +145,10 @@ class Guard:
             key = headers.get(b"x-api-key", b"").decode("latin-1") or token
             if key.startswith(KEY_PREFIX) or not token:
                 return await self._people.identify_key(key)
-        return await self._people.identify(token) if token else None
+        try:
+            return await self._people.identify(token) if token else None
+        except TreadleError as error:
+            raise Refused(error.status, error.code, error.message, error.fix) from None
 
     async def _count(self, scope: Scope, identity: Identity | None) -> None:
         verdict = await self._edge.admit(scope, identity, client_address(scope))

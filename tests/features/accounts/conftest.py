@@ -28,6 +28,7 @@ from treadle.features.accounts.invitations import Invitations
 from treadle.features.accounts.landing import Landing
 from treadle.features.accounts.links import Links, Return
 from treadle.features.accounts.passwords import Passwords
+from treadle.features.accounts.providers.provider import Provider
 from treadle.features.accounts.registration import Newcomer, register
 from treadle.features.accounts.service import CHANNEL, Accounts
 from treadle.features.accounts.sessions import Sessions, SignedIn
@@ -92,6 +93,7 @@ class Process:
     home: Path
     clock: ToldClock
     issuers: list[Issuer] = field(default_factory=list)
+    providers: list[Provider] = field(default_factory=list)
     policy: Policy = "open"
     post: Post | None = None
     """Where mail goes; None when the install sends none."""
@@ -102,11 +104,12 @@ class Process:
         self.keys = SigningKeys(self.storage, KeyRing(FileKeys(self.home / "secrets.key")), self.clock)
         self.issuer = TokenIssuer(OWN, self.keys, self.clock)
         verifier = TokenVerifier([Issuer(OWN, OwnKeys(self.keys)), *self.issuers], self.clock)
-        self.accounts = Accounts(self.storage, verifier, self.issuer, self.clock, START_TOKEN)
+        admission = Admission(self.policy, self.clock)
+        self.accounts = Accounts(self.storage, verifier, self.issuer, admission, self.clock, START_TOKEN)
         self.sessions = Sessions(self.storage, self.issuer, self.accounts, self.clock)
         desk = Desk(
             storage=self.storage,
-            admission=Admission(self.policy, self.clock),
+            admission=admission,
             sessions=self.sessions,
             links=Links(OWN, self.post, self.clock),
             passwords=Passwords(),
@@ -115,7 +118,7 @@ class Process:
             background=Background(),
             clock=self.clock,
         )
-        self.door = make_door(desk, self.keys)
+        self.door = make_door(desk, self.keys, self.providers, f"{OWN}/callback")
         self.invitations = Invitations(desk, self.accounts)
         self.workspaces = Workspaces(self.storage, self.accounts, self.clock)
         self.directory = Directory(self.storage, self.sessions, self.accounts, self.clock)

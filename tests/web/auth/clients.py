@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 from supabase import Client, ClientOptions, create_client
 from supabase_auth.errors import AuthError
@@ -211,3 +212,34 @@ def node_folder() -> Path:
             subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300)
             (folder / "installed").touch()
     return folder
+
+
+class Devices:
+    """As many clients of one kind as a story needs."""
+
+    def __init__(self, language: str, url: str, process: Any) -> None:
+        self._language = language
+        self._url = url
+        self._process = process
+        self._made: list[PythonCaller] = []
+
+    def __call__(self, flow: str = "pkce") -> Caller:
+        if self._language == "javascript":
+            return JavascriptCaller(self._process, uuid4().hex, flow)
+        self._made.append(PythonCaller(self._url, flow))
+        return self._made[-1]
+
+    def close(self) -> None:
+        for each in self._made:
+            each.close()
+
+
+def devices_of(language: str, url: str) -> Iterator[Devices]:
+    """Clients of a language for the server at an address."""
+    if language == "python":
+        made = Devices(language, url, None)
+        yield made
+        made.close()
+        return
+    with javascript_process(url) as process:
+        yield Devices(language, url, process)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.mail_server import Mailbox, mail_server
 from tests.main.servers import Server, new_home, started
-from tests.web.auth.clients import Caller, JavascriptCaller, PythonCaller, Refusal, javascript_process
+from tests.web.auth.clients import Devices, Refusal, devices_of
 
 PASSWORD, OTHER = "a horse, correct", "battery and staple"
 
@@ -36,44 +36,14 @@ def mailing_server(mailbox: Mailbox) -> Iterator[Server]:
         yield server
 
 
-class Devices:
-    """As many clients of one kind as a story needs."""
-
-    def __init__(self, language: str, url: str, process: Any) -> None:
-        self._language = language
-        self._url = url
-        self._process = process
-        self._made: list[PythonCaller] = []
-
-    def __call__(self, flow: str = "pkce") -> Caller:
-        if self._language == "javascript":
-            return JavascriptCaller(self._process, uuid4().hex, flow)
-        self._made.append(PythonCaller(self._url, flow))
-        return self._made[-1]
-
-    def close(self) -> None:
-        for each in self._made:
-            each.close()
-
-
 @pytest.fixture(params=["python", "javascript"])
 def devices(request: pytest.FixtureRequest, open_server: Server) -> Iterator[Devices]:
-    yield from _devices(request.param, open_server.url)
+    yield from devices_of(request.param, open_server.url)
 
 
 @pytest.fixture(params=["python", "javascript"])
 def mailing_devices(request: pytest.FixtureRequest, mailing_server: Server) -> Iterator[Devices]:
-    yield from _devices(request.param, mailing_server.url)
-
-
-def _devices(language: str, url: str) -> Iterator[Devices]:
-    if language == "python":
-        made = Devices(language, url, None)
-        yield made
-        made.close()
-        return
-    with javascript_process(url) as process:
-        yield Devices(language, url, process)
+    yield from devices_of(request.param, mailing_server.url)
 
 
 def an_address() -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from treadle.base.errors import BadInput, Forbidden, NotFound, RateLimited, TreadleError, Unauthorised
+from treadle.base.errors import BadInput, Forbidden, NotFound, RateLimited, TreadleError, Unauthorised, Unavailable
 
 
 class InvalidCredentials(TreadleError):
@@ -232,4 +232,81 @@ class NoMail(TreadleError):
     def __init__(self) -> None:
         super().__init__(
             "This installation sends no mail.", fix="Ask an administrator, who can run `treadle reset-password EMAIL`."
+        )
+
+
+class ProviderOff(TreadleError):
+    """Nobody can sign in through this provider here."""
+
+    code: ClassVar[str] = "validation_failed"
+    status: ClassVar[int] = 400
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Unsupported provider: provider is not enabled",
+            fix="Its operator turns GitHub and Google on with SIGN_IN_GITHUB_CLIENT_ID or SIGN_IN_GOOGLE_CLIENT_ID.",
+        )
+
+
+class BadCallback(TreadleError):
+    """A provider has sent the browser back without what is needed, or with a refusal."""
+
+    code: ClassVar[str] = "bad_oauth_callback"
+    status: ClassVar[int] = 400
+
+    def __init__(self, message: str, error: str = "invalid_request") -> None:
+        super().__init__(message, fix="Begin again.")
+        self.error = error
+        """The word for it of OAuth 2.0 (RFC 6749, 4.1.2.1)."""
+
+
+class BadState(TreadleError):
+    """The browser comes back from a redirect that was not begun in it, has ended already, or took too long."""
+
+    code: ClassVar[str] = "bad_oauth_state"
+    status: ClassVar[int] = 400
+
+    def __init__(self) -> None:
+        super().__init__("OAuth state not found or expired", fix="Begin again, in one browser.")
+
+
+class AddressNotVerified(TreadleError):
+    """The provider has not seen that the person's address is theirs."""
+
+    code: ClassVar[str] = "provider_email_needs_verification"
+    status: ClassVar[int] = 403
+
+    def __init__(self, title: str) -> None:
+        super().__init__(f"Unverified email with {title}.", fix=f"Have your primary address verified at {title}.")
+
+
+class ElsewhereFailed(Unavailable):
+    """Another company's server does not answer, or with what cannot be believed."""
+
+    code: ClassVar[str] = "unexpected_failure"
+
+    def __init__(self, host: str, reason: str) -> None:
+        super().__init__(f"{host} could not be asked who you are.", fix="Try again later; the server's log says more.")
+        self.reason = reason
+        """For the operator: it may tell of the network."""
+
+
+class KeysUnavailable(Unavailable):
+    """Whether a token is good cannot be told: whoever has issued it does not give out its keys at present."""
+
+    code: ClassVar[str] = "issuer_unavailable"
+
+    def __init__(self, whose: str) -> None:
+        super().__init__(f"The keys of {whose} cannot be fetched, so your token cannot be checked.", fix="Try later.")
+
+
+class NotAdmitted(Forbidden):
+    """The token is good, and its person may have no account here."""
+
+    code: ClassVar[str] = "signup_disabled"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "You are signed in elsewhere, and not invited here.",
+            fix="Ask somebody who is here already for an invitation.",
         )

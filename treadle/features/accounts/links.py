@@ -102,7 +102,7 @@ class Links:
     async def make(
         self, accounts: "AccountRepository", purpose: Purpose, user: UserId | None, details: Mapping[str, Any]
     ) -> str:
-        """A new token. Older ones of the person for the same purpose are good no more."""
+        """A new token. Older ones of the person for the same purpose are good no more, unless they are codes."""
         token = new_token()
         expires_at = self._clock.now() + _GOOD_FOR[purpose]
         await accounts.add_link(purpose, digest(token), expires_at, user, dict(details))

@@ -9,6 +9,8 @@ from treadle.features.accounts.errors import ValidationFailed
 if TYPE_CHECKING:
     from treadle.features.accounts.models import User
 
+INVITATION = "invitation"
+"""The field in which a client hands over the token of an invitation."""
 _LARGEST = 8_000
 """Bytes of JSON: it travels in every access token."""
 

@@ -6,6 +6,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from treadle.base.ids import UserId, WorkspaceId, uuid7
+from treadle.features.accounts.addresses import normalised
+from treadle.features.accounts.admission import Admission, Applicant
+from treadle.features.accounts.errors import BadEmail
+from treadle.features.accounts.opaque import digest
 from treadle.features.accounts.tokens import Proof
 from treadle.features.audit.service import record
 
@@ -54,14 +58,30 @@ async def register(accounts: "AccountRepository", who: Newcomer, *, takes: Works
     return user
 
 
-async def found_or_registered(accounts: "AccountRepository", proof: Proof) -> "User":
+async def found_or_registered(accounts: "AccountRepository", proof: Proof, admission: Admission) -> "User":
     """The account of somebody whose token another installation has issued; made when they come for the first time.
 
-    Whom that installation lets in is its business. Nothing in the token makes anybody an administrator.
+    Nothing in the token makes anybody an administrator, and its address proves nothing: not every installation has its
+    people confirm theirs.
+
+    Raises:
+        SignUpClosed: they have no account, and may have none.
     """
     await accounts.one_at_a_time(proof.issuer, proof.subject)
     known = await accounts.identity(proof.issuer, proof.subject)
     if known is not None:
         return await accounts.person(UserId(known.user_id))
+    held = digest(proof.invitation) if proof.invitation else None
+    applicant = Applicant(_address(proof.email), proven=False, invitation=held)
+    await admission.check(accounts, applicant)
     profile = {"name": proof.name} if proof.name else {}
-    return await register(accounts, Newcomer(proof.issuer, proof.subject, proof.email or None, profile=profile))
+    user = await register(accounts, Newcomer(proof.issuer, proof.subject, applicant.email, profile=profile))
+    await admission.welcome(accounts, user, applicant)
+    return user
+
+
+def _address(claimed: str) -> str | None:
+    try:
+        return normalised(claimed) if claimed else None
+    except BadEmail:
+        return None

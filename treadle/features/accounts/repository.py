@@ -71,6 +71,18 @@ class AccountRepository:
             AccountIdentity(id=uuid7(), user_id=user.id, issuer=issuer, subject=subject, email=email, profile=profile)
         )
 
+    async def proven(self, email: str) -> User | None:
+        """Whose the address is known to be; None when that is nobody's, or of several."""
+        query = select(User).where(func.lower(User.email) == email, User.email_proven).limit(2)
+        found = (await self.session.scalars(query)).all()
+        return found[0] if len(found) == 1 else None
+
+    async def seen_again(self, issuer: str, subject: str, email: str | None, profile: dict[str, Any]) -> None:
+        """Somebody who is known under this name has just come in, and this is what the issuer says of them now."""
+        change = update(AccountIdentity).where(AccountIdentity.issuer == issuer, AccountIdentity.subject == subject)
+        change = change.values(email=email, profile=profile, last_sign_in_at=func.now())
+        await self.session.execute(change.execution_options(synchronize_session="fetch"))
+
     async def owns_email(self, user: UserId, email: str) -> bool:
         """Whether the person signs in with this address, or does from now on because nobody did before."""
         known = await self.identity(EMAIL, email)
@@ -166,8 +178,12 @@ class AccountRepository:
     async def add_link(
         self, purpose: str, hash: bytes, expires_at: datetime, user: UserId | None, details: dict[str, Any]
     ) -> None:
-        """Add a token that is good once. Older ones of the same person and purpose are good no more."""
-        await self.void_links(purpose, user)
+        """Add a token that is good once. Older ones of the same person and purpose are good no more.
+
+        But for codes: each is for another client, and somebody may sign in on two devices at once.
+        """
+        if purpose != "code":
+            await self.void_links(purpose, user)
         self.session.add(OneTimeToken(hash=hash, purpose=purpose, user_id=user, details=details, expires_at=expires_at))
 
     async def void_links(self, purpose: str, user: UserId | None) -> None:

@@ -2,13 +2,15 @@
 
 import hmac
 from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from treadle.base.clock import Clock
 from treadle.base.errors import NotFound, TreadleError
 from treadle.base.ids import LOCAL_WORKSPACE, OPERATOR, ApiKeyId, SessionId, UserId, WorkspaceId
 from treadle.features.accounts.access import Identity, Principal, Role, Scope
-from treadle.features.accounts.errors import BadToken, NotSignedIn, SessionGone
+from treadle.features.accounts.admission import Admission
+from treadle.features.accounts.errors import BadToken, NotAdmitted, NotSignedIn, SessionGone, SignUpClosed
 from treadle.features.accounts.opaque import digest
 from treadle.features.accounts.recent import Recent
 from treadle.features.accounts.registration import found_or_registered
@@ -20,10 +22,17 @@ CHANNEL = "treadle_accounts"
 FRESH_SECONDS = 5.0
 """For how long an answer is good when nothing was heard of it."""
 
+CHECKED_SECONDS = 600.0
+"""For how long a token is known whose signature was checked: its key may be withdrawn."""
 KEY_PREFIX = "tk_"
 """How every key of the external API begins, so that scanners of leaked secrets know it."""
 _MOST_TOKENS = 20_000
 OnSessionEnd = Callable[[SessionId], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outsider:
+    """Somebody whom another installation knows, and who may have no account here."""
 
 
 class Accounts:
@@ -34,11 +43,18 @@ class Accounts:
     """
 
     def __init__(
-        self, storage: AccountStorage, verifier: TokenVerifier, own: TokenIssuer, clock: Clock, start_token: str | None
+        self,
+        storage: AccountStorage,
+        verifier: TokenVerifier,
+        own: TokenIssuer,
+        admission: Admission,
+        clock: Clock,
+        start_token: str | None,
     ) -> None:
         self._storage = storage
         self._verifier = verifier
         self._own = own
+        self._admission = admission
         self._clock = clock
         self._start_token = start_token.encode() if start_token else None
         self._tokens: dict[bytes, Verified] = {}
@@ -48,23 +64,32 @@ class Accounts:
         self._on_session_end: list[OnSessionEnd] = []
 
     async def identify(self, token: str) -> Identity | None:
-        """Whose token it is; None when it is nobody's, or no longer good."""
+        """Whose token it is; None when it is nobody's, or no longer good.
+
+        Raises:
+            NotAdmitted: of somebody whom another installation knows, and who may have no account here.
+            KeysUnavailable: another installation may have issued it, and gives out no keys to check that with.
+        """
         # Takes as long for a wrong token, however much of it is right.
         if self._start_token is not None and hmac.compare_digest(token.encode(), self._start_token):
             return Identity(OPERATOR, admin=True)
-        key = digest(token)
+        key, now = digest(token), self._clock.now().timestamp()
         verified = self._tokens.get(key)
-        if verified is None:
+        if verified is None or now - verified.checked_at >= CHECKED_SECONDS:
             verified = await self._verifier.verify(token)
+            self._tokens.pop(key, None)
             if verified is None:
                 return None
             while len(self._tokens) >= _MOST_TOKENS:
                 del self._tokens[next(iter(self._tokens))]
             self._tokens[key] = verified
-        elif verified.expires_at <= self._clock.now().timestamp():
+        elif verified.expires_at <= now:
             del self._tokens[key]
             return None
-        return await self._standings.get(verified.proof)
+        standing = await self._standings.get(verified.proof)
+        if isinstance(standing, Outsider):
+            raise NotAdmitted()
+        return standing
 
     async def identify_key(self, key: str) -> Identity | None:
         """Whose key of the external API it is; None when it is nobody's, or no longer good."""
@@ -95,10 +120,13 @@ class Accounts:
             raise NotFound(f"There is no workspace {workspace}.", fix="List your workspaces to find its id.")
         return Principal(identity.user, found[0], found[1], identity.admin, identity.session, identity.key)
 
-    async def _ask_standing(self, proof: Proof) -> Identity | None:
+    async def _ask_standing(self, proof: Proof) -> "Identity | Outsider | None":
         async with self._storage.repository() as accounts:
             if proof.issuer != self._own.name:
-                user = await found_or_registered(accounts, proof)
+                try:
+                    user = await found_or_registered(accounts, proof, self._admission)
+                except SignUpClosed:
+                    return Outsider()
                 # Such a session begins and ends elsewhere: it is known by its name, and ends here with the person.
                 session = proof.session or SessionId(uuid5(user.id, proof.issuer))
                 return None if user.disabled_at else Identity(UserId(user.id), user.admin, session)
@@ -167,7 +195,8 @@ class Accounts:
     def user_changed(self) -> None:
         """A person is an administrator or is none any more, or was disabled or enabled."""
         # Sessions that began elsewhere do not end in our database. Who may go on comes back.
-        foreign = {each.session for proof, each in self._standings.items() if each and proof.issuer != self._own.name}
+        known = [(proof, each) for proof, each in self._standings.items() if isinstance(each, Identity)]
+        foreign = {each.session for proof, each in known if proof.issuer != self._own.name}
         self._standings.forget_all()
         self._keys.forget_all()
         for session in foreign:
@@ -176,7 +205,8 @@ class Accounts:
 
     async def missed(self) -> None:
         """Changes may not have been heard: ask again for everything, and find what has ended meanwhile."""
-        sessions = [each.session for _, each in self._standings.items() if each is not None and each.session]
+        standings = [each for _, each in self._standings.items() if isinstance(each, Identity)]
+        sessions = [each.session for each in standings if each.session]
         self._standings.forget_all()
         self._keys.forget_all()
         self._parts.forget_all()

@@ -17,6 +17,7 @@ from treadle.features.accounts.errors import (
     SessionGone,
 )
 from treadle.features.accounts.opaque import digest, new_token
+from treadle.features.accounts.providers.provider import provider_name
 from treadle.features.accounts.service import Accounts
 from treadle.features.accounts.storage import AccountStorage
 from treadle.features.accounts.tokens import ACCESS_SECONDS, TokenIssuer
@@ -188,5 +189,5 @@ def _claims(begun: Begun) -> dict[str, Any]:
 
 def provider_names(identities: "Sequence[AccountIdentity]") -> dict[str, Any]:
     """By whom a person was told to be who they are, as clients expect it in ``app_metadata``."""
-    names = [each.issuer for each in identities]
+    names = list(dict.fromkeys(provider_name(each.issuer) for each in identities))
     return {"provider": names[0] if names else "email", "providers": names or ["email"]}

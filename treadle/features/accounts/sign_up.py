@@ -12,7 +12,7 @@ from treadle.features.accounts.errors import UserExists
 from treadle.features.accounts.links import Return
 from treadle.features.accounts.opaque import digest
 from treadle.features.accounts.passwords import checked
-from treadle.features.accounts.profiles import checked_profile
+from treadle.features.accounts.profiles import INVITATION, checked_profile
 from treadle.features.accounts.registration import Newcomer, register
 from treadle.features.accounts.sessions import SignedIn
 from treadle.features.accounts.throttle import MAIL_ACCOUNT, SIGN_UP_ADDRESS
@@ -20,9 +20,6 @@ from treadle.features.accounts.throttle import MAIL_ACCOUNT, SIGN_UP_ADDRESS
 if TYPE_CHECKING:
     from treadle.features.accounts.models import User
     from treadle.features.accounts.repository import AccountRepository
-
-INVITATION = "invitation"
-"""The field of what people say of themselves in which a client hands over the token of an invitation."""
 
 
 class SignUp:

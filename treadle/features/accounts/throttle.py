@@ -24,6 +24,7 @@ SIGN_UP_ADDRESS = Limit("sign-up address", 30, 60.0)
 REFRESH_ADDRESS = Limit("refresh address", 300, 0.2)
 MAIL_ACCOUNT = Limit("mail account", 4, 300.0)
 MAIL_ADDRESS = Limit("mail address", 30, 30.0)
+PROVIDER_ADDRESS = Limit("provider address", 60, 5.0)
 LINK_ADDRESS = Limit("link address", 30, 10.0)
 INVITE_PERSON = Limit("invite person", 100, 36.0)
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from treadle.base.clock import Clock
 from treadle.base.ids import SessionId
+from treadle.features.accounts.profiles import INVITATION
 from treadle.features.accounts.signing import ALGORITHM, SigningKeys
 
 AUDIENCE = "authenticated"
@@ -36,6 +37,8 @@ class Proof:
     session: SessionId | None
     email: str = ""
     name: str = ""
+    invitation: str = ""
+    """The token of an invitation, when another install's people hold one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,19 @@ class Verified:
     proof: Proof
     expires_at: float
     """Seconds since 1970."""
+    checked_at: float
+    """The same."""
 
 
 class KeySource(Protocol):
     """The keys of one issuer."""
 
     async def key_for(self, header: Mapping[str, Any]) -> tuple[Any, str] | None:
-        """The key that a token's header names, with the one algorithm for which it is; None when there is none."""
+        """The key that a token's header names, with the one algorithm for which it is; None when there is none.
+
+        Raises:
+            KeysUnavailable: that cannot be told at present.
+        """
         ...
 
 
@@ -88,6 +97,9 @@ class TokenVerifier:
         """None for everything that is not exactly right.
 
         The algorithm is the key's, whatever the token asks for. Addresses of keys in the token are not looked at.
+
+        Raises:
+            KeysUnavailable: its issuer does not give out the keys to tell that with.
         """
         import jwt  # noqa: PLC0415 (slow to load)
 
@@ -113,8 +125,16 @@ class TokenVerifier:
             return None
 
 
+def _plain(claim: Any, longest: int) -> str:
+    """A text of a claim, as it can be stored."""
+    return str(claim or "")[:longest].replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def _verified(claims: Mapping[str, Any], now: float) -> Verified | None:
     """None when it has run out, or is not good yet."""
+    subject = claims["sub"]
+    if not subject or subject != _plain(subject, 255) or claims.get("is_anonymous"):  # the last: nobody in particular
+        return None
     expires, begins = float(claims["exp"]), float(claims.get("nbf", 0))
     if not (expires > now and begins <= now + _EARLY_SECONDS):  # also false for what is no number
         return None
@@ -123,12 +143,13 @@ def _verified(claims: Mapping[str, Any], now: float) -> Verified | None:
     session = claims.get("session_id")
     proof = Proof(
         issuer=str(claims["iss"]),
-        subject=str(claims["sub"]),
+        subject=subject,
         session=SessionId(UUID(str(session))) if session else None,
-        email=str(claims.get("email") or "")[:320],
-        name=str(about.get("full_name") or about.get("name") or "")[:200],
+        email=_plain(claims.get("email"), 320),
+        name=_plain(about.get("full_name") or about.get("name"), 200),
+        invitation=_plain(about.get(INVITATION), 200),
     )
-    return Verified(proof, expires)
+    return Verified(proof, expires, now)
 
 
 class TokenIssuer:

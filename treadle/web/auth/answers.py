@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from treadle.base.ids import uuid7
+from treadle.features.accounts.providers.provider import provider_name
 from treadle.features.accounts.sessions import Person, SignedIn, provider_names
 from treadle.web.auth.bodies import IdentityAnswer, SessionAnswer, UserAnswer
 
@@ -75,7 +76,7 @@ def _identity(row: "AccountIdentity") -> IdentityAnswer:
         id=subject,
         user_id=row.user_id,
         identity_data={**row.profile, "sub": subject, **({"email": row.email} if row.email else {})},
-        provider=row.issuer,
+        provider=provider_name(row.issuer),
         email=row.email,
         last_sign_in_at=row.last_sign_in_at,
         created_at=row.created_at,

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from treadle.base.errors import RateLimited, TreadleError
+from treadle.base.errors import RateLimited, TreadleError, Unavailable
 from treadle.features.accounts.errors import ValidationFailed, WeakPassword
 from treadle.web.auth.bodies import AnyFailure, AuthFailure, WeakReasons
 from treadle.web.bodies import Responses
@@ -29,6 +29,7 @@ FAILURES: Responses = {
         (415, "The body is of the wrong type."),
         (422, "What was sent cannot be used."),
         (429, "Too many tries; Retry-After says when to come again."),
+        (503, "Something that is needed does not answer; try again later."),
     )
 }
 """What every route of this interface may answer."""
@@ -48,7 +49,7 @@ class AuthRoute(APIRoute):
                 places = ", ".join(sorted({".".join(map(str, each["loc"][1:])) for each in error.errors()[:20]}))
                 return failed(request, ValidationFailed(f"These fields are missing or wrong: {places}"))
             except TreadleError as error:
-                if error.status >= 500:
+                if error.status >= 500 and not isinstance(error, Unavailable):
                     raise
                 return failed(request, error)
 

@@ -183,7 +183,12 @@ async def verify_link(
 async def settings(site: TheSite) -> SettingsAnswer:
     """What is possible here."""
     return SettingsAnswer(
-        external={"email": True, "phone": False, "anonymous_users": False},
+        external={
+            "email": True,
+            "phone": False,
+            "anonymous_users": False,
+            **{name: site.door.providers.has(name) for name in ("github", "google")},
+        },
         disable_signup=site.door.desk.admission.policy != "open",
         mailer_autoconfirm=not site.door.desk.links.sends_mail,
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from treadle.base.errors import BadInput, Conflict, Forbidden, NotFound, TreadleError
+from treadle.base.errors import BadInput, Conflict, Forbidden, NotFound, TreadleError, Unavailable
 from treadle.base.ids import ExecutionId, GraphId, WorkspaceId
 from treadle.engine.journal import DATABASE_GONE
 from treadle.features.accounts.access import Permission, Principal
@@ -32,7 +32,7 @@ from treadle.web.live.messages import (
     decoded,
     encoded,
 )
-from treadle.web.live.visitors import TOO_MUCH, UNKNOWN, End, HungUp, Visit, Visitors
+from treadle.web.live.visitors import CANNOT_TELL, TOO_MUCH, UNKNOWN, End, HungUp, Visit, Visitors
 from treadle.web.observing import client_address
 
 PROTOCOL = "treadle.v1"
@@ -153,7 +153,11 @@ class Socket(Visit):
 
     async def _know(self, token: str) -> None:
         """Find out who it is."""
-        identity = await self._sockets.accounts.identify(token)
+        try:
+            identity = await self._sockets.accounts.identify(token)
+        except TreadleError as error:
+            self.end(CANNOT_TELL if isinstance(error, Unavailable) else UNKNOWN)
+            return
         if identity is None:
             self.end(UNKNOWN)
             return

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from treadle.base.errors import NotFound
+from treadle.base.errors import NotFound, Unavailable
 from treadle.base.ids import SessionId, UserId, WorkspaceId
 from treadle.engine.journal import DATABASE_GONE
 from treadle.features.accounts.access import Identity, Permission
@@ -41,6 +41,7 @@ class End:
 
 
 UNKNOWN = End(4401, "The token is missing, not good, or not good any more.")
+CANNOT_TELL = End(1013, "Whether the token is good cannot be told at present; try again later.")
 NOT_ALLOWED = End(4403, "You may not read this workspace any more.")
 TOO_SLOW = End(4408, "Too slow: connect again, and go on after the last number.")
 TOO_MUCH = End(4429, "Too many messages or connections.")
@@ -185,7 +186,11 @@ class Visitors:
             if visit.identity is not None:
                 by_token.setdefault(visit.token, []).append(visit)
         for token, visits in by_token.items():
-            identity = await self._accounts.identify(token)
+            try:
+                identity = await self._accounts.identify(token)
+            except Unavailable as error:  # it was good a moment ago, and is asked about again
+                _log.warning("cannot ask whether a token is still good: %s", error.message)
+                continue
             if identity is None:
                 self._end(visits)
             else:
