@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 import time
 from typing import Any
 
@@ -23,6 +24,14 @@ class Number(Inputs):
 
 class Result(Outputs):
     value: int = pin("The number that follows.")
+
+
+class Moment(Outputs):
+    value: int = pin("When this was sent: nanoseconds of the machine's clock that never goes back.")
+
+
+class Pace(Inputs):
+    every: float = pin("Seconds from one output to the next.")
 
 
 class Amount(Inputs):
@@ -70,7 +79,18 @@ async def sleep(inputs: Number, ctx: Context) -> Stream:
     yield "value", inputs.value
 
 
-BLOCKS: tuple[Block, ...] = (add, send, note, note_send, items, sleep)
+@block(id="bench-tick", name="BenchTickBlock", outputs=Moment, work=Work.PURE, streaming=True)
+async def tick(inputs: Pace, ctx: Context) -> Stream:
+    """Send the time at a pace, for ever. Where it begins is left to chance, so that many do not tick together."""
+    clock = asyncio.get_running_loop().time
+    due = clock() + random.random() * inputs.every
+    while True:
+        await asyncio.sleep(due - clock())
+        yield "value", time.monotonic_ns()
+        due += inputs.every
+
+
+BLOCKS: tuple[Block, ...] = (add, send, note, note_send, items, sleep, tick)
 
 
 def chain(length: int, block_id: str, registry: Registry) -> Plan:

@@ -13,11 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks.ports import free_port
+from benchmarks.processes import postgres_processes, with_children
 
 START_SECONDS = 90.0
 _UP = "from treadle.main.cli import app; app()"
 """What the command ``treadle`` does."""
+_BLOCKS = """
+from benchmarks.agents import BLOCKS
+from treadle.blocks import catalogue
+catalogue.ALL_BLOCKS += BLOCKS
+"""
+"""Said before: the install has the blocks of the workloads, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,12 @@ class Server:
         """The token that its first start has made."""
         return (self.home / "token").read_text(encoding="utf-8").strip()
 
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """Its own, without those of its database."""
+        database = {each.pid for each in postgres_processes(self.home)}
+        return [each for each in with_children(self.pid) if each.pid not in database]
+
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON of a successful answer."""
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
@@ -43,12 +58,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(home: Path) -> Iterator[Server]:
-    """``treadle up`` on a data folder, from the moment at which it answers until the context ends."""
+def running_server(home: Path, *, more_blocks: bool = False) -> Iterator[Server]:
+    """``treadle up`` on a data folder, from the moment at which it answers until the context ends.
+
+    With ``more_blocks`` it has those that are made for measuring.
+    """
     port = free_port()
     with (home / "up.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", _UP, "up"],
+            [sys.executable, "-c", _BLOCKS + _UP if more_blocks else _UP, "up"],
             env={**os.environ, "TREADLE_HOME": str(home), "TREADLE_PORT": str(port)},
             cwd=home,
             stdout=log,

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.figures import Measured
-from benchmarks.workloads import builder, latency, life, serving, throughput, waiting
+from benchmarks.workloads import builder, latency, life, live, serving, throughput, waiting
 
 Workload = Callable[[Path, bool], Awaitable[list[Measured]]]
 """Given an empty data folder and whether to be quick."""
@@ -21,6 +21,9 @@ WORKLOADS: dict[str, Workload] = {
     "runs": latency.runs_per_second,
     "api-runs": serving.api_runs,
     "api-list": serving.api_list,
+    "live": live.two_each,
+    "live-wide": live.twenty_each,
+    "live-sse": live.streams,
     "blocks-catalogue": builder.catalogue,
     "stop": life.stop,
     "recovery": life.recovery,

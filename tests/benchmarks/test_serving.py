@@ -5,7 +5,10 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 
+import pytest
+
 from benchmarks.clients import ask
+from benchmarks.live_clients import Watch
 from benchmarks.runner import bench_folder, run_workload
 from benchmarks.workloads.serving import two_nodes
 from treadle.features.graphs.reader import read_agent_file
@@ -65,3 +68,23 @@ def test_runs_over_http_are_measured() -> None:
     assert outcome.problem == ""
     assert [each.name for each in outcome.measured] == ["api-list", "api-list-p99"]
     assert all(value > 0 for each in outcome.measured for value in each.values)
+
+
+@pytest.mark.parametrize("sockets", [True, False])
+def test_what_is_watched_live_is_measured(sockets: bool) -> None:
+    name = "live-wide" if sockets else "live-sse"
+    with bench_folder() as folder:
+        outcome = run_workload(name, folder, quick=True)
+    assert outcome.problem == ""
+    assert [each.name for each in outcome.measured] == [f"{name}-{of}" for of in ("p50", "p99", "cores", "memory")]
+    assert all(value > 0 for each in outcome.measured[:3] for value in each.values)
+
+
+@pytest.mark.parametrize(("numbers", "failure"), [((2, 3, 4), ""), ((2, 4), "4 came after 2"), ((2, 2), "2 came")])
+def test_a_client_that_watches_notices_gaps_and_repeats(numbers: tuple[int, ...], failure: str) -> None:
+    watch = Watch("x")
+    for number in numbers:
+        outputs = b'[{"name":"value","value":%d}]' % number
+        watch.told(b'{"type":"execution.progress","seq":%d,"data":{"outputs":%s}}' % (number, outputs))
+    assert failure in watch.failure
+    assert bool(failure) == bool(watch.failure)

@@ -13,6 +13,7 @@ from treadle.base.errors import TreadleError
 from treadle.base.logging import configure_logging, mask_secret
 from treadle.base.migrations import release
 from treadle.base.paths import ensure_folder
+from treadle.main.connections import MOST_CONNECTIONS, WAITING_CONNECTIONS, allow_connections
 from treadle.main.instance import check_port, reachable, server_url, start_token, the_only_server
 from treadle.main.production import check_secrets
 from treadle.main.sessions import home_mode, run_async
@@ -33,6 +34,7 @@ def serve(host: str | None, port: int | None) -> None:
     ensure_folder(settings.home, home_mode())
     configure_logging(settings)
     check_secrets(settings)
+    allow_connections()
     # In production nothing but an account opens the door.
     token = start_token(settings.home) if settings.environment == "local" else None
     mask_secret(token or "")
@@ -91,6 +93,8 @@ async def _serve(settings: Settings, token: str | None, url: str, begun: float) 
             interface=Interfaces.ASGINL,
             http=HTTPModes.auto,
             websockets=True,
+            backlog=WAITING_CONNECTIONS,
+            backpressure=MOST_CONNECTIONS,  # else 128 of them, such as streams of events, leave room for no other
             log_enabled=False,
         )
         serving = asyncio.create_task(server.serve(), name="http-server")

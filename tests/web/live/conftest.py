@@ -24,6 +24,7 @@ from treadle.blocks.catalogue import ALL_BLOCKS
 from treadle.features.accounts.access import Role
 from treadle.features.accounts.sessions import SignedIn
 from treadle.kernel.plan import Plan
+from treadle.main.connections import MOST_CONNECTIONS, WAITING_CONNECTIONS
 from treadle.main.people import told_of_changes
 from treadle.main.site import site_of
 from treadle.main.wiring import Platform, running_platform
@@ -124,7 +125,13 @@ async def served(site: Site, edge: Edge) -> AsyncIterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     server = Server(
-        make_app(site, edge), address="127.0.0.1", port=port, interface=Interfaces.ASGINL, log_enabled=False
+        make_app(site, edge),
+        address="127.0.0.1",
+        port=port,
+        interface=Interfaces.ASGINL,
+        backlog=WAITING_CONNECTIONS,
+        backpressure=MOST_CONNECTIONS,
+        log_enabled=False,
     )
     serving = asyncio.create_task(server.serve())
     try:
