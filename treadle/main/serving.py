@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from treadle.base.config import Settings, load_settings
 from treadle.base.errors import TreadleError
@@ -18,6 +20,9 @@ from treadle.main.instance import check_port, reachable, server_url, start_token
 from treadle.main.production import check_secrets
 from treadle.main.sessions import home_mode, run_async
 from treadle.main.terminal import err, out
+
+if TYPE_CHECKING:
+    from treadle.web.site import Site
 
 _CLOSE_SECONDS = 5.0
 _log = logging.getLogger(__name__)
@@ -77,7 +82,7 @@ async def _serve(settings: Settings, token: str | None, url: str, begun: float) 
 
     from treadle.main.people import told_of_changes  # noqa: PLC0415
     from treadle.main.site import edge_of, site_of  # noqa: PLC0415
-    from treadle.main.wiring import running_platform, tune_garbage_collector  # noqa: PLC0415
+    from treadle.main.wiring import running_platform  # noqa: PLC0415
     from treadle.web.app import make_app  # noqa: PLC0415
 
     stopped = _stop_signal()
@@ -100,13 +105,12 @@ async def _serve(settings: Settings, token: str | None, url: str, begun: float) 
         serving = asyncio.create_task(server.serve(), name="http-server")
         try:
             await _until_answering(settings, serving)
-            tune_garbage_collector()
             _greet(settings, url, token, time.monotonic() - begun)
-            made = asyncio.create_task(site.catalogue.get(), name="block-catalogue")  # before anybody asks for it
+            late = asyncio.create_task(_start_the_rest(site), name="late-start")
+            late.add_done_callback(_log_failure)
             backlog = asyncio.create_task(site.search.backlog.run(), name="embeddings")
-            stack.callback(made.cancel)
+            stack.callback(late.cancel)
             stack.callback(backlog.cancel)
-            _tell_setup(await site.door.setup.link())
             await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             _log.info("Stopping; what runs goes on at the next start")
         finally:
@@ -116,6 +120,21 @@ async def _serve(settings: Settings, token: str | None, url: str, begun: float) 
                 await asyncio.wait_for(serving, _CLOSE_SECONDS)
             if edge.tracer is not None:
                 await asyncio.to_thread(edge.tracer.close)
+
+
+async def _start_the_rest(site: "Site") -> None:
+    """What the first answers need not wait for: SQLAlchemy takes most of a second to load, so a thread does it."""
+    from treadle.main.wiring import tune_garbage_collector  # noqa: PLC0415
+
+    await asyncio.to_thread(importlib.import_module, "treadle.features.accounts.repository")
+    tune_garbage_collector()
+    _tell_setup(await site.door.setup.link())
+    await site.catalogue.get()  # before anybody asks for it
+
+
+def _log_failure(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("What starts after the server has failed; the server goes on.", exc_info=error)
 
 
 async def _until_answering(settings: Settings, serving: "asyncio.Task[None]") -> None:
