@@ -13,6 +13,7 @@ from treadle.features.accounts.access import Identity
 from treadle.features.accounts.service import KEY_PREFIX
 from treadle.web.access import IDENTITY, NO_TOKEN, TOKEN_FIX
 from treadle.web.edge import VERDICTS, Edge, tightest, too_often
+from treadle.web.logged_paths import logged_path
 from treadle.web.observing import client_address
 from treadle.web.request_bodies import Headers, Refused, checked_body, rule_for
 
@@ -85,7 +86,7 @@ class Guard:
         except Refused as refused:
             await _answer(sending, refused)
         except Exception:  # noqa: BLE001 (the edge of the process; the application has answered with a plain 500)
-            _log.exception("A request failed", extra={"method": scope["method"], "path": scope["path"]})
+            _log.exception("A request failed", extra={"method": scope["method"], "path": logged_path(scope["path"])})
 
     async def _serve_socket(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         """A WebSocket says itself who it is; a foreign page may not open one at all."""

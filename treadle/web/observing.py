@@ -16,6 +16,7 @@ from treadle.base.circumstances import Sender, sender
 from treadle.base.logging import request_id
 from treadle.features.accounts.access import Identity
 from treadle.web.access import IDENTITY
+from treadle.web.logged_paths import logged_path
 from treadle.web.metrics import HttpMetrics
 from treadle.web.proxies import TrustedProxies
 from treadle.web.tracing import RequestSpan, Tracer
@@ -89,7 +90,7 @@ class Observed:
     def _begin(self, scope: Scope, headers: dict[bytes, bytes]) -> RequestSpan | None:
         if self._tracer is None:
             return None
-        return self._tracer.begin(scope["method"], scope["path"], client_address(scope), headers)
+        return self._tracer.begin(scope["method"], logged_path(scope["path"]), client_address(scope), headers)
 
 
 def client_address(scope: Scope) -> str:
@@ -108,10 +109,11 @@ def _write_line(scope: Scope, status: int, seconds: float, sent: int) -> None:
     level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
     if not _log.isEnabledFor(level):
         return
+    path = logged_path(scope["path"])
     identity: Identity | None = scope.get(IDENTITY)
     fields: dict[str, Any] = {
         "method": scope["method"],
-        "path": scope["path"],
+        "path": path,
         "status": status,
         "ms": round(seconds * 1000, 2),
         "bytes": sent,
@@ -119,4 +121,4 @@ def _write_line(scope: Scope, status: int, seconds: float, sent: int) -> None:
     }
     if identity is not None:
         fields["user"] = str(identity.user)
-    _log.log(level, "%s %s %s", scope["method"], scope["path"], status, extra=fields)
+    _log.log(level, "%s %s %s", scope["method"], path, status, extra=fields)
