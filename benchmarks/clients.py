@@ -106,7 +106,7 @@ async def ask(port: int, amount: int, seconds: float, request: bytes) -> Told:
     times = [round(each, 3) for client in clients for each in client.times]
     failure = next((client.failure for client in clients if client.failure), "")
     sample = next((client.sample for client in clients if client.sample), b"")
-    return Told(len(times), taken, times, sample.decode(errors="replace")[:100_000], failure)
+    return Told(len(times), taken, times, sample.decode(errors="replace")[:1_000_000], failure)
 
 
 def main(port: str, amount: str, seconds: str) -> None:

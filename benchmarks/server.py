@@ -58,16 +58,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(home: Path, *, more_blocks: bool = False) -> Iterator[Server]:
+def running_server(home: Path, *, more_blocks: bool = False, **settings: str) -> Iterator[Server]:
     """``treadle up`` on a data folder, from the moment at which it answers until the context ends.
 
-    With ``more_blocks`` it has those that are made for measuring.
+    With ``more_blocks`` it has those that are made for measuring; ``settings`` are variables of its environment.
     """
     port = free_port()
     with (home / "up.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-c", _BLOCKS + _UP if more_blocks else _UP, "up"],
-            env={**os.environ, "TREADLE_HOME": str(home), "TREADLE_PORT": str(port)},
+            env={**os.environ, "TREADLE_HOME": str(home), "TREADLE_PORT": str(port), **settings},
             cwd=home,
             stdout=log,
             stderr=log,

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.figures import Measured
-from benchmarks.workloads import builder, latency, life, live, serving, throughput, waiting
+from benchmarks.workloads import builder, latency, life, live, serving, throughput, uploading, waiting
 
 Workload = Callable[[Path, bool], Awaitable[list[Measured]]]
 """Given an empty data folder and whether to be quick."""
@@ -24,6 +24,8 @@ WORKLOADS: dict[str, Workload] = {
     "live": live.two_each,
     "live-wide": live.twenty_each,
     "live-sse": live.streams,
+    "api-library": serving.api_library,
+    "upload": uploading.upload,
     "blocks-catalogue": builder.catalogue,
     "stop": life.stop,
     "recovery": life.recovery,
