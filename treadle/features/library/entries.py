@@ -2,10 +2,10 @@
 
 How runs have gone is true at the moment of reading. Of runs that are over, the database keeps the sum in the agent's
 own row, written in the commit in which a run ends; those that go on are read from an index that holds nothing else. So
-a page is one query, however many runs there are. See docs/decisions/library.md.
+a page costs the same however many runs there are. See docs/decisions/library.md.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -128,6 +128,20 @@ class Found(msgspec.Struct):
 
     entry: Entry
     needs: str | None
+    mark: "Mark"
+    line: bytes = b""
+    """The entry as JSON, once it was encoded."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """An agent in a list: as long as its mark is the same and no run goes on, so is all that the list tells of it."""
+
+    id: UUID
+    written: str
+    """The transaction that wrote the agent's row."""
+    is_favorite: bool
+    goes_on: bool
+    """Whether a run does."""
 
 
 Fetch = Callable[..., Awaitable[Sequence[Sequence[Any]]]]
@@ -138,11 +152,16 @@ _COLUMNS = (
     " description, folder_id, is_archived, is_part, agent_id IS NOT NULL, settings::text, created_at, updated_at,"
     " {status}, recent, open_running, open_queued, open_waiting, open_in_review, open_id, open_status,"
     " open_started_at,"
-    " run_id, run_status, run_started_at, run_ended_at, run_error, CASE WHEN needs_of = {basis} THEN needs::text END"
+    " run_id, run_status, run_started_at, run_ended_at, run_error,"
+    " CASE WHEN needs_of = {basis} THEN needs::text END, written"
 )
 _STATUS = (
     "CASE WHEN open_in_review > 0 THEN 'REVIEW' WHEN open_running > 0 THEN 'RUNNING' WHEN open_queued > 0 THEN 'QUEUED'"
     " WHEN open_waiting > 0 THEN 'WAITING' ELSE coalesce(run_status, 'NEVER_RUN') END"
+)
+_GOES_ON = (
+    "EXISTS (SELECT FROM executions e WHERE e.workspace_id = $1 AND e.graph_id = a.graph_id AND e.parent_id IS NULL"
+    " AND e.status IN ('QUEUED', 'RUNNING', 'WAITING', 'REVIEW'))"
 )
 _OPEN = (
     " LEFT JOIN LATERAL (SELECT count(*) FILTER (WHERE x.status = 'RUNNING') AS open_running,"
@@ -162,7 +181,7 @@ _ORDERS = {
     EntrySort.NAME: "lower(name), id",
     EntrySort.LAST_RUN: "greatest(open_id, run_id) DESC NULLS LAST, id",
 }
-_MISSED = "SELECT EXISTS (SELECT FROM library_runs_missed WHERE workspace_id = $1)"
+_MISSED = "EXISTS (SELECT FROM library_runs_missed WHERE workspace_id = $1)"
 _MEND = "SELECT library_runs_mend_v1($1)"
 
 
@@ -175,20 +194,27 @@ class Entries:
         self._user = user
         self._basis = basis
 
-    async def page(self, query: EntryQuery) -> tuple[list[Found], Total]:
+    async def page(self, query: EntryQuery) -> tuple[list[Mark], Total]:
         """That part of the list, and how many there are in all."""
-        await self._mend()
         deep = bool(query.statuses) or query.sort is EntrySort.LAST_RUN
         counted = _Sql(self._workspace)
         fitting = self._fitting(counted, query, deep=deep, liked=query.favorites)
-        (total,) = await self._fetch(
-            f"SELECT count(*) FROM (SELECT FROM {fitting} LIMIT {COUNTED + 1}) AS counted", *counted.values
-        )
+        count = f"SELECT count(*), {_MISSED} FROM (SELECT FROM {fitting} LIMIT {COUNTED + 1}) AS counted"
+        ((total, is_behind),) = await self._fetch(count, *counted.values)
+        if is_behind:
+            await self._fetch(_MEND, self._workspace)
+            if deep:
+                ((total, _),) = await self._fetch(count, *counted.values)
         sql = _Sql(self._workspace)
         order = _ORDERS[query.sort]
-        part = f"{self._fitting(sql, query, deep=deep)} ORDER BY {order}"
+        part = f"SELECT *, a.xmin::text AS written FROM {self._fitting(sql, query, deep=deep)} ORDER BY {order}"
         part += f" LIMIT {sql.place(query.page.size)} OFFSET {sql.place(query.page.offset)}"
-        return await self._found(sql, f"SELECT * FROM {part}", order, deep=deep), total_of(total[0])
+        marks = f"SELECT id, written, agent_id IS NOT NULL, {_GOES_ON} FROM ({part}) a ORDER BY {order}"
+        return [Mark(*row) for row in await self._fetch(marks, *sql.values)], total_of(total)
+
+    async def of(self, ids: Collection[UUID]) -> list[Found]:
+        """Those of these agents that are there, in no order."""
+        return await self._those("id = ANY ({})", list(ids))
 
     async def one(self, id: LibraryAgentId) -> Found | None:
         """That agent, if it is there; archived ones and parts of others too."""
@@ -199,17 +225,11 @@ class Entries:
         return await self._only("graph_id", graph)
 
     async def _only(self, column: str, value: Any) -> Found | None:
-        await self._mend()
-        sql = _Sql(self._workspace)
-        part = f"SELECT * FROM {self._present(sql)} AND a.{column} = {sql.place(value)}"
-        found = await self._found(sql, part, "id", deep=False)
-        return found[0] if found else None
-
-    async def _mend(self) -> None:
-        """Take in the ends of runs that were written while another commit had the agent's row."""
-        (row,) = await self._fetch(_MISSED, self._workspace)
-        if row[0]:
+        ((is_behind,),) = await self._fetch(f"SELECT {_MISSED}", self._workspace)
+        if is_behind:
             await self._fetch(_MEND, self._workspace)
+        found = await self._those(f"{column} = {{}}", value)
+        return found[0] if found else None
 
     def _fitting(self, sql: "_Sql", query: EntryQuery, *, deep: bool, liked: bool = True) -> str:
         """The agents that are wanted; with their open runs, when those matter for that."""
@@ -236,13 +256,12 @@ class Entries:
             " WHERE a.workspace_id = $1 AND removed_at IS NULL AND graph_deleted_at IS NULL"
         )
 
-    async def _found(self, sql: "_Sql", part: str, order: str, *, deep: bool) -> list[Found]:
-        basis = f"version || ':' || {sql.place(self._basis)}"
-        columns = _COLUMNS.format(status=_STATUS, basis=basis)
-        rows = await self._fetch(
-            f"SELECT {columns} FROM ({part}) a{'' if deep else _OPEN} ORDER BY {order}", *sql.values
-        )
-        return [_entry(row) for row in rows]
+    async def _those(self, condition: str, value: Any) -> list[Found]:
+        """The agents with one value in common, whose place in the condition is ``{}``."""
+        sql = _Sql(self._workspace)
+        part = f"SELECT *, a.xmin::text AS written FROM {self._present(sql)} AND a.{condition.format(sql.place(value))}"
+        columns = _COLUMNS.format(status=_STATUS, basis=f"version || ':' || {sql.place(self._basis)}")
+        return [_found(row) for row in await self._fetch(f"SELECT {columns} FROM ({part}) a{_OPEN}", *sql.values)]
 
 
 class _Sql:
@@ -264,10 +283,11 @@ def _pattern(word: str) -> str:
 _settings = msgspec.json.Decoder(Settings)
 
 
-def _entry(row: Sequence[Any]) -> Found:
+def _found(row: Sequence[Any]) -> Found:
     facts, settings, recent = row[:13], _settings.decode(row[13]), row[17]
     runs = RunCounts(*[*row[18:22], recent.count("C"), recent.count("F"), recent.count("T")])
-    return Found(Entry(*[*facts, settings, *row[14:17], _last_run(*row[22:30]), runs]), row[30])
+    entry = Entry(*[*facts, settings, *row[14:17], _last_run(*row[22:30]), runs])
+    return Found(entry, row[30], Mark(entry.id, row[31], entry.is_favorite, any(row[18:22])))
 
 
 def _last_run(

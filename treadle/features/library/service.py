@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from treadle.features.credentials.service import CredentialsSource
 from treadle.features.graphs.importer import with_new_ids
 from treadle.features.graphs.service import Graphs, SaveTerms
 from treadle.features.library.entries import Entries, Entry, EntryQuery, Fetch, Found
+from treadle.features.library.lines import Lines, decoded, encoded
 from treadle.features.library.needs import NOTHING, are_met, basis_of, needs_of, written_needs
 from treadle.sdk.registry import Registry
 
@@ -65,27 +66,48 @@ class Library:
         self._registry = registry
         self._credentials = credentials
         self._basis = ""
+        self._lines = Lines()
 
     # ---- looking ----------------------------------------------------------------------------------------------------
 
     async def page(self, workspace: WorkspaceId, user: UserId, query: EntryQuery) -> tuple[list[Entry], Total]:
         """That part of the list, and how many there are."""
-        found, total = await (await self._entries(workspace, user)).page(query)
-        return await self._with_needs(workspace, found), total
+        lines, total = await self.encoded_page(workspace, user, query)
+        return [decoded(line) for line in lines], total
+
+    async def encoded_page(self, workspace: WorkspaceId, user: UserId, query: EntryQuery) -> tuple[list[bytes], Total]:
+        """The same, with the JSON of each ``Entry``."""
+        entries = await self._entries(workspace, user)
+        marks, total = await entries.page(query)
+        known = {mark.id: agent for mark in marks if (agent := self._lines.get(mark)) is not None}
+        missing = [mark.id for mark in marks if mark.id not in known]
+        if missing:
+            fresh = await entries.of(missing)
+            await self._know_needs(workspace, fresh)
+            known.update((each.entry.id, each) for each in fresh)
+            if not self._database.is_open():  # what a transaction has done may be undone
+                self._lines.keep(fresh)
+        agents = [known[mark.id] for mark in marks if mark.id in known]  # one may have gone since
+        await self._tell_needs(workspace, agents)
+        return [encoded(each) for each in agents], total
 
     async def get(self, workspace: WorkspaceId, user: UserId, id: LibraryAgentId) -> Entry:
         """One agent. Raises ``NotFound``."""
         found = await (await self._entries(workspace, user)).one(id)
         if found is None:
             raise _unknown(id)
-        return (await self._with_needs(workspace, [found]))[0]
+        await self._know_needs(workspace, [found])
+        await self._tell_needs(workspace, [found])
+        return found.entry
 
     async def of_graph(self, workspace: WorkspaceId, user: UserId, graph: GraphId) -> Entry:
         """The agent of a graph. Raises ``NotFound``."""
         found = await (await self._entries(workspace, user)).of_graph(graph)
         if found is None:
             raise NotFound(f"There is no agent of the graph {graph} in the library.", fix="Add it first.")
-        return (await self._with_needs(workspace, [found]))[0]
+        await self._know_needs(workspace, [found])
+        await self._tell_needs(workspace, [found])
+        return found.entry
 
     # ---- changing ---------------------------------------------------------------------------------------------------
 
@@ -193,22 +215,24 @@ class Library:
 
         return fetch
 
-    async def _with_needs(self, workspace: WorkspaceId, found: list[Found]) -> list[Entry]:
-        """The agents, with whether their credentials are there."""
-        for each in found:
+    async def _know_needs(self, workspace: WorkspaceId, agents: Iterable[Found]) -> None:
+        for each in agents:
             if each.needs is None:
                 each.needs = await self._look_up_needs(workspace, each.entry)
-        needy = [each for each in found if each.needs != NOTHING]
+
+    async def _tell_needs(self, workspace: WorkspaceId, agents: Iterable[Found]) -> None:
+        """Say of each agent whether credentials are missing."""
+        needy = [each for each in agents if each.needs != NOTHING]
         if not needy:
-            return [each.entry for each in found]
+            return
         offers = await self._credentials.offers(workspace)
-        known: dict[str, bool] = {}
+        missing: dict[str, bool] = {}
         for each in needy:
             needs = str(each.needs)
-            if needs not in known:
-                known[needs] = are_met(needs, offers)
-            each.entry.needs_credentials = not known[needs]
-        return [each.entry for each in found]
+            if needs not in missing:
+                missing[needs] = not are_met(needs, offers)
+            if each.entry.needs_credentials != missing[needs]:
+                each.entry.needs_credentials, each.line = missing[needs], b""
 
     async def _look_up_needs(self, workspace: WorkspaceId, entry: Entry) -> str:
         """What the agent needs, read from itself and kept."""

@@ -64,8 +64,8 @@ async def _page(site: Site, who: Principal, query: AgentQuery, *, favorites: boo
         favorites=favorites,
         parts=query.parts,
     )
-    entries, total = await site.library.page(who.workspace, who.user, wanted)
-    return Response(agent_list(entries, wanted.page, total), media_type="application/json")
+    lines, total = await site.library.encoded_page(who.workspace, who.user, wanted)
+    return Response(agent_list(lines, wanted.page, total), media_type="application/json")
 
 
 @router.post(

@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from treadle.features.library.models import Preset
 
 
-def agent_list(entries: list[Entry], page: Page, total: Total) -> bytes:
-    """A page of agents, as the JSON of a ``LibraryAgentList``."""
-    return msgspec.json.encode({"agents": entries, "pagination": counted_pagination(page, total).model_dump()})
+def agent_list(lines: list[bytes], page: Page, total: Total) -> bytes:
+    """A page of agents, as the JSON of a ``LibraryAgentList``; ``lines`` are the JSON of each ``Entry``."""
+    return msgspec.json.encode(
+        {"agents": [msgspec.Raw(line) for line in lines], "pagination": counted_pagination(page, total).model_dump()}
+    )
 
 
 async def agent_detail(site: Site, workspace: WorkspaceId, entry: Entry) -> LibraryAgentDetail:
