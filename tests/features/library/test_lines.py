@@ -1,6 +1,6 @@
 """What lists remember of agents is what is there, whatever happens to them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import pytest
@@ -35,7 +35,7 @@ class _Agent:
     id: LibraryAgentId
     graph: str
     saved: int = 1
-    open: UUID | None = None
+    open: list[UUID] = field(default_factory=list)
 
 
 async def _do(shelf: Shelf, agent: _Agent, doing: str) -> None:
@@ -43,11 +43,12 @@ async def _do(shelf: Shelf, agent: _Agent, doing: str) -> None:
     match doing:
         case "run":
             await shelf.run(agent.graph, "FAILED", error="no")
-        case "start" if agent.open is None:
-            agent.open = await shelf.run(agent.graph, "RUNNING")
-        case "end" if agent.open is not None:
-            await shelf.turn({agent.open: "COMPLETED"})
-            agent.open = None
+        case "start":
+            agent.open.append(await shelf.run(agent.graph, "RUNNING"))
+        case "wait" if agent.open:
+            await shelf.turn({agent.open[-1]: "WAITING"})
+        case "end" if agent.open:
+            await shelf.turn({agent.open.pop(): "COMPLETED"})
         case "delete run":
             await shelf.engine.execute("DELETE FROM executions WHERE graph_id = $1 AND status = 'FAILED'", agent.graph)
         case "save":
