@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 import websockets
 from granian.constants import Interfaces
@@ -17,6 +19,7 @@ from granian.server.embed import Server
 from websockets.asyncio.client import ClientConnection
 
 from tests.conftest import isolated_settings
+from tests.docs.test_snippets import ROOT
 from tests.engine.harness import Calls, blocks, until
 from tests.web.conftest import EDGE, TOKEN, URL, sign_in_newcomer
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, WorkspaceId
@@ -34,7 +37,19 @@ from treadle.web.live.socket import BEARER, PROTOCOL
 from treadle.web.site import Site
 
 SECONDS = 30.0
+SCHEMA = ROOT / "docs" / "live-events.schema.json"
 Message = dict[str, Any]
+
+
+@functools.cache
+def _validator() -> jsonschema_rs.Validator:
+    whole = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    return jsonschema_rs.validator_for({**whole, "$ref": "#/$defs/server"}, validate_formats=True)
+
+
+def conforms(message: Message) -> bool:
+    """Whether a message is one that the schema allows the server to send."""
+    return bool(_validator().is_valid(message))
 
 
 @dataclass(slots=True)
@@ -50,6 +65,7 @@ class Talk:
         """The next message; the test fails if it does not come."""
         async with asyncio.timeout(SECONDS):
             heard: Message = json.loads(await self.connection.recv())
+        assert conforms(heard), heard
         return heard
 
     async def ask(self, type: str, **fields: Any) -> Message:

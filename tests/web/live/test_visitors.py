@@ -8,9 +8,11 @@ import pytest
 import websockets
 
 from tests.engine.harness import chain
-from tests.web.live.conftest import Live
+from tests.web.live.conftest import Live, conforms
 from tests.web.live.test_socket import STREAM
 from treadle.features.accounts.access import Role
+from treadle.features.accounts.errors import NotAdmitted
+from treadle.web.live import visitors
 from treadle.web.live.socket import BEARER, PROTOCOL
 
 UNKNOWN = 4401
@@ -56,6 +58,24 @@ async def test_t6_signing_out_closes_the_socket(live: Live) -> None:
         assert await talk.closed() == UNKNOWN
 
 
+async def test_t6_who_is_admitted_no_more_is_sent_away_and_others_stay(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await live.person(Role.VIEWER)
+    identify = live.site.accounts.identify
+
+    async def known(token: str) -> Any:
+        if token == person.access_token:
+            raise NotAdmitted()
+        return await identify(token)
+
+    async with live.talk() as other, live.talk(person.access_token) as talk:
+        monkeypatch.setattr(live.site.accounts, "identify", known)
+        monkeypatch.setattr(visitors, "KNOWN_SECONDS", 0.0)
+        assert await talk.closed() == UNKNOWN
+        assert (await other.ask("ping"))["type"] == "pong"
+
+
 async def _sent(live: Live, path: str, **headers: str) -> list[dict[str, Any]]:
     """The events of a stream that ends by itself, each with its id."""
     events: list[dict[str, Any]] = []
@@ -67,7 +87,9 @@ async def _sent(live: Live, path: str, **headers: str) -> list[dict[str, Any]]:
             if line:
                 fields[name] = value
             elif "data" in fields:
-                events.append({**json.loads(fields["data"]), "id": fields.get("id")})
+                message = json.loads(fields["data"])
+                assert conforms(message), message
+                events.append({**message, "id": fields.get("id")})
                 fields = {}
     return events
 

@@ -11,6 +11,7 @@ from treadle.base.errors import NotFound, Unavailable
 from treadle.base.ids import SessionId, UserId, WorkspaceId
 from treadle.engine.journal import DATABASE_GONE
 from treadle.features.accounts.access import Identity, Permission
+from treadle.features.accounts.errors import NotAdmitted
 from treadle.features.accounts.service import Accounts
 from treadle.features.live.viewer import Viewer
 from treadle.web.live.messages import Heartbeat, encoded
@@ -191,6 +192,8 @@ class Visitors:
             except Unavailable as error:  # it was good a moment ago, and is asked about again
                 _log.warning("cannot ask whether a token is still good: %s", error.message)
                 continue
+            except NotAdmitted:  # the account is gone, and its token was issued elsewhere
+                identity = None
             if identity is None:
                 self._end(visits)
             else:
