@@ -1,16 +1,18 @@
 """Checks of pins: that links name pins that exist, that their types can fit, and rules between pins of a node."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
 from treadle.features.graphs.document import LinkPart, NodePart, version_of
 from treadle.features.graphs.importer import AGENT_EXECUTOR
-from treadle.features.graphs.pin_types import can_feed, json_types
+from treadle.features.graphs.pin_types import ANYTHING, annotations_of, can_feed, json_types, type_names
 from treadle.features.graphs.schemas import input_schema, output_schema
 from treadle.features.graphs.view import GraphView, Problem
 from treadle.kernel.dynamic_pins import TOOLS_PIN, declared_name, is_dynamic
-from treadle.sdk.block import Block
+from treadle.kernel.values import expected
+
+_Which = Literal["input_schema", "output_schema"]
 
 _HISTORY, _TOOL_OUTPUT = "conversation_history", "last_tool_output"
 
@@ -57,7 +59,7 @@ def _inputs(view: GraphView, node: NodePart) -> Set[str] | None:
     return None if block.dynamic_inputs else declared
 
 
-def _child_schema(view: GraphView, node: NodePart, which: str) -> dict[str, Any] | None:
+def _child_schema(view: GraphView, node: NodePart, which: _Which) -> dict[str, Any] | None:
     """A sub-agent's schema: computed when the file holds the agent, else what the node remembers of it."""
     versions = view.graphs.get(str(node.input_default.get("graph_id")))
     if versions:
@@ -71,7 +73,7 @@ def _child_schema(view: GraphView, node: NodePart, which: str) -> dict[str, Any]
     return remembered if isinstance(remembered, dict) and remembered.get("properties") else None
 
 
-def _child_pins(view: GraphView, node: NodePart, which: str) -> set[str] | None:
+def _child_pins(view: GraphView, node: NodePart, which: _Which) -> set[str] | None:
     computed = _child_schema(view, node, which)
     remembered = node.input_default.get(which)
     if computed is None:
@@ -84,26 +86,45 @@ def _child_pins(view: GraphView, node: NodePart, which: str) -> set[str] | None:
 def check_types(view: GraphView) -> Iterator[Problem]:
     """Values of linked pins can be converted. What travels on dynamic names is not known beforehand."""
     for link in view.links:
-        source, sink = view.blocks[link.source_id], view.blocks[link.sink_id]
-        if source and sink and not (is_dynamic(link.source_name) or is_dynamic(link.sink_name)):
-            problem = _type_problem(source, sink, link)
+        if not (is_dynamic(link.source_name) or is_dynamic(link.sink_name)):
+            problem = _type_problem(view, link)
             if problem:
                 fix = "Put a block in between that converts the value, or link another pin."
                 node = view.nodes[link.sink_id]
                 yield view.problem(node, "warning", "incompatible_link", problem, fix, link.sink_name)
 
 
-def _type_problem(source: Block, sink: Block, link: LinkPart) -> str:
-    given = source.output_schema.get("properties", {}).get(link.source_name)
-    pin = sink.reader.pins.get(link.sink_name)
-    if given is None or pin is None:
+def _type_problem(view: GraphView, link: LinkPart) -> str:
+    source, sink = view.nodes[link.source_id], view.nodes[link.sink_id]
+    given = _types(view, source, link.source_name, "output_schema")
+    accepted = _types(view, sink, link.sink_name, "input_schema")
+    block = view.blocks[sink.id]
+    pin = block.reader.pins.get(link.sink_name) if block else None
+    if can_feed(given, accepted, annotations_of(accepted) if pin is None else [pin.annotation]):
         return ""
-    types = json_types(given, source.output_schema.get("$defs", {}))
-    if can_feed(types, pin, sink.input_schema.get("$defs", {})):
-        return ""
-    return (
-        f"{link.sink_name} cannot take what {source.title} sends on {link.source_name} ({' or '.join(sorted(types))})"
-    )
+    sent = f"{view.title(source)} sends {type_names(given)} on {link.source_name}"
+    taken = type_names(accepted) if pin is None else expected(pin.annotation)
+    return f"{sent}, and {link.sink_name} takes {taken}: no such value can be converted, so this node will fail"
+
+
+def _types(
+    view: GraphView, node: NodePart, pin: str, which: Literal["input_schema", "output_schema"]
+) -> frozenset[str]:
+    """The JSON types of a pin, of a sub-agent's too; all of them when they are not known."""
+    block = view.blocks[node.id]
+    own: Mapping[str, Any] = getattr(block, which) if block else {}
+    found = _property(own, pin)
+    if found is None and node.block_id == AGENT_EXECUTOR:
+        own = _child_schema(view, node, which) or {}
+        found = _property(own, pin)
+    definitions = own.get("$defs")
+    return ANYTHING if found is None else json_types(found, definitions if isinstance(definitions, dict) else {})
+
+
+def _property(schema: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    properties = schema.get("properties")
+    found = properties.get(name) if isinstance(properties, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def check_dependencies(view: GraphView) -> Iterator[Problem]:
