@@ -125,6 +125,7 @@ class Settings(BaseSettings):
     embeddings_key: SecretStr = Field(default=SecretStr(""), validation_alias="TREADLE_EMBEDDINGS_KEY")
     embeddings_model: str = Field(default="text-embedding-3-small", validation_alias="TREADLE_EMBEDDINGS_MODEL")
     keep_days: int = Field(default=0, ge=0, le=36_500, validation_alias="TREADLE_KEEP_DAYS")
+    deleted_workspace_days: int = Field(default=30, ge=0, le=36_500, validation_alias="TREADLE_DELETED_WORKSPACE_DAYS")
 
     @property
     def embedded_database(self) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 from treadle.base.clock import SystemClock
 from treadle.base.mail import mailer_of
@@ -71,7 +72,7 @@ def people_of(platform: Platform, start_token: str | None, url: str) -> People:
         accounts,
         sessions,
         door,
-        Workspaces(storage, accounts, clock),
+        Workspaces(storage, accounts, clock, timedelta(days=settings.deleted_workspace_days)),
         ApiKeys(storage, accounts),
         Invitations(desk, accounts),
         Directory(storage, sessions, accounts, clock),

@@ -154,11 +154,12 @@ async def _assemble(
     if works:
         await worker.start()
         stack.push_async_callback(worker.close)
-        house = asyncio.create_task(keep_house(settings, urls, pool), name="housekeeping")
-        stack.callback(house.cancel)
     executing = worker if works else None
     current = CurrentAgents(reader)
     executions = Executions(store, reader, graphs, registry, blobs, credentials, executing, current, settings.timezone)
+    if works:
+        house = asyncio.create_task(keep_house(settings, urls, pool, executions), name="housekeeping")
+        stack.callback(house.cancel)
     library = Library(database, reader, graphs, registry, credentials)
     return Platform(
         settings,

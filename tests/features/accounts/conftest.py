@@ -120,7 +120,7 @@ class Process:
         )
         self.door = make_door(desk, self.keys, self.providers, f"{OWN}/callback")
         self.invitations = Invitations(desk, self.accounts)
-        self.workspaces = Workspaces(self.storage, self.accounts, self.clock)
+        self.workspaces = Workspaces(self.storage, self.accounts, self.clock, timedelta(days=30))
         self.directory = Directory(self.storage, self.sessions, self.accounts, self.clock)
         self.ears = Notifications(self.urls.auth, CHANNEL, self.accounts.heard, self.accounts.missed)
 

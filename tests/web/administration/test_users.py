@@ -57,7 +57,7 @@ async def test_one_person_is_shown_with_what_they_have(admin: Client, someone: M
         assert (await admin.http.patch(f"{USERS}/{nobody}", json={"admin": True})).status_code == 404
 
 
-async def test_whoever_is_disabled_is_out_at_once_and_comes_back_when_enabled(
+async def test_t6_whoever_is_disabled_is_out_at_once_and_comes_back_when_enabled(
     admin: Client, client: Client, someone: MakeSomeone
 ) -> None:
     ann = await someone()

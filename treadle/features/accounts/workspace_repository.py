@@ -1,7 +1,7 @@
 """Workspaces, members and invitations in the database."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, delete, false, func, or_, select, update
@@ -31,6 +31,14 @@ class MemberRow:
     user: User
     role: Role
     since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A workspace that was deleted, and until when it is kept."""
+
+    workspace: Workspace
+    until: datetime
 
 
 class LastOwnerLeft(Exception):
@@ -76,10 +84,22 @@ class WorkspaceRepository:
         change = update(Workspace).where(Workspace.id == workspace, Workspace.deleted_at.is_(None))
         return await self._changed(change.values(name=name).returning(Workspace.id))
 
-    async def delete(self, workspace: WorkspaceId, now: datetime) -> bool:
+    async def delete(self, workspace: WorkspaceId) -> bool:
         """Let nobody in any more; False when it is not there, somebody's own, or the machine's."""
         which = (Workspace.id == workspace, Workspace.deleted_at.is_(None), Workspace.personal_of.is_(None))
-        change = update(Workspace).where(*which, Workspace.id != LOCAL_WORKSPACE).values(deleted_at=now)
+        change = update(Workspace).where(*which, Workspace.id != LOCAL_WORKSPACE).values(deleted_at=func.now())
+        return await self._changed(change.returning(Workspace.id))
+
+    async def deleted(self, kept: timedelta, page: Page) -> tuple[list[Deleted], int]:
+        """A page of those that were deleted less than ``kept`` ago, the latest first, and how many there are."""
+        query = select(Workspace).where(*_restorable(kept))
+        total = await self.session.scalar(select(func.count()).select_from(query.subquery())) or 0
+        ordered = query.order_by(Workspace.deleted_at.desc(), Workspace.id).limit(page.size).offset(page.offset)
+        return [_deleted(each, kept) for each in await self.session.scalars(ordered)], total
+
+    async def restore(self, workspace: WorkspaceId, kept: timedelta) -> bool:
+        """Let its members in again; False when it is not there, was not deleted, or longer than ``kept`` ago."""
+        change = update(Workspace).where(Workspace.id == workspace, *_restorable(kept)).values(deleted_at=None)
         return await self._changed(change.returning(Workspace.id))
 
     async def members(self, workspace: WorkspaceId, page: Page) -> tuple[list[MemberRow], int]:
@@ -121,6 +141,16 @@ class WorkspaceRepository:
 
 def _which(workspace: WorkspaceId, user: UserId) -> tuple[ColumnElement[bool], ...]:
     return Member.workspace_id == workspace, Member.user_id == user
+
+
+def _restorable(kept: timedelta) -> tuple[ColumnElement[bool], ...]:
+    """By the same clock and age by which they are removed for good: never both."""
+    return Workspace.deleted_at > func.now() - kept, Workspace.purged_at.is_(None)
+
+
+def _deleted(row: Workspace, kept: timedelta) -> Deleted:
+    assert row.deleted_at is not None
+    return Deleted(row, row.deleted_at + kept)
 
 
 def _member(row: Row[User, str, datetime]) -> MemberRow:

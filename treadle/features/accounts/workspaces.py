@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from treadle.base.clock import Clock
@@ -15,16 +16,20 @@ from treadle.features.audit.service import record
 
 if TYPE_CHECKING:
     from treadle.features.accounts.models import User, Workspace
-    from treadle.features.accounts.workspace_repository import MemberRow, Part, WorkspaceRepository
+    from treadle.features.accounts.workspace_repository import Deleted, MemberRow, Part, WorkspaceRepository
 
 
 class Workspaces:
-    """The workspaces of an install. Who may call what is decided before: by the part of the principal."""
+    """The workspaces of an install. Who may call what is decided before: by the part of the principal.
 
-    def __init__(self, storage: AccountStorage, accounts: Accounts, clock: Clock) -> None:
+    For ``kept`` a deleted one can be brought back.
+    """
+
+    def __init__(self, storage: AccountStorage, accounts: Accounts, clock: Clock, kept: timedelta) -> None:
         self._storage = storage
         self._accounts = accounts
         self._clock = clock
+        self._kept = kept
 
     async def person(self, user: UserId) -> "User":
         """Somebody who is signed in."""
@@ -70,16 +75,33 @@ class Workspaces:
         return await self.get(who)
 
     async def delete(self, who: Principal) -> None:
-        """Let nobody into the workspace any more.
+        """Let nobody into the workspace any more. What is in it is removed once it is no longer kept.
 
         Raises:
             Conflict: it is somebody's own workspace.
         """
         async with self._storage.workspaces() as workspaces:
-            if not await workspaces.delete(who.workspace, self._clock.now()):
+            if not await workspaces.delete(who.workspace):
                 raise Conflict("A person's own workspace cannot be deleted.", fix="Delete what is in it instead.")
             self._record(workspaces, who, "workspace.deleted", who.workspace)
             await self._withdraw(workspaces, who)
+        self._accounts.parts_changed()
+
+    async def deleted(self, page: Page) -> "tuple[list[Deleted], int]":
+        """A page of the deleted workspaces that can be brought back, the latest first, and how many there are."""
+        async with self._storage.workspaces() as workspaces:
+            return await workspaces.deleted(self._kept, page)
+
+    async def restore(self, who: Principal, workspace: WorkspaceId) -> None:
+        """Bring a deleted workspace back, with everything and everybody in it. What was stopped stays stopped.
+
+        Raises:
+            NotFound: there is no such workspace that was deleted and is still kept.
+        """
+        async with self._storage.workspaces() as workspaces:
+            if not await workspaces.restore(workspace, self._kept):
+                raise _no_workspace(workspace)
+            record(workspaces.session, "workspace.restored", actor=who.user, workspace=workspace, target=workspace)
         self._accounts.parts_changed()
 
     async def members(self, workspace: WorkspaceId, page: Page) -> "tuple[list[MemberRow], int]":

@@ -78,8 +78,13 @@ async def rename_workspace(site: TheSite, who: Manages, workspace_id: UUID, body
 
 @router.delete("/workspaces/{workspace_id}", operation_id="delete_workspace", responses=OPEN)
 async def delete_workspace(site: TheSite, who: Manages, workspace_id: UUID) -> Done:
-    """Close a workspace for everybody. One's own cannot be deleted."""
+    """Close a workspace for everybody, and stop what runs in it. One's own cannot be deleted.
+
+    Everything in it is removed after TREADLE_DELETED_WORKSPACE_DAYS; until then an administrator can bring it back.
+    """
     await site.workspaces.delete(who)
+    stopping = site.executions.stop_all(who.workspace, reason="the workspace was deleted")
+    site.door.desk.background.begin(stopping, "stopping what runs in a deleted workspace")
     return Done()
 
 

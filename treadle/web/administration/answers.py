@@ -6,11 +6,19 @@ from uuid import UUID
 
 from treadle.features.accounts.profiles import name_of
 from treadle.web.accounts.answers import workspace_body
-from treadle.web.administration.bodies import ActBody, ActList, ActorBody, PersonBody, PersonDetail
+from treadle.web.administration.bodies import (
+    ActBody,
+    ActList,
+    ActorBody,
+    DeletedWorkspaceBody,
+    PersonBody,
+    PersonDetail,
+)
 
 if TYPE_CHECKING:
     from treadle.features.accounts.directory_repository import Belongings, Listed
     from treadle.features.accounts.models import User
+    from treadle.features.accounts.workspace_repository import Deleted
     from treadle.features.audit.models import AuditEntry
 
 
@@ -38,6 +46,19 @@ def person_detail(row: "Listed", has: "Belongings") -> PersonDetail:
         workspaces=[workspace_body(each.workspace, each.role) for each in has.parts],
         open_sessions=has.sessions,
         api_keys=has.keys,
+    )
+
+
+def deleted_body(row: "Deleted") -> DeletedWorkspaceBody:
+    """A deleted workspace."""
+    workspace = row.workspace
+    assert workspace.deleted_at is not None
+    return DeletedWorkspaceBody(
+        id=workspace.id,
+        name=workspace.name,
+        created_at=workspace.created_at,
+        deleted_at=workspace.deleted_at,
+        kept_until=row.until,
     )
 
 

@@ -49,6 +49,24 @@ class PersonRequest(Request):
     admin: bool | None = None
 
 
+class DeletedWorkspaceBody(Answer):
+    """A workspace that was deleted and can be brought back."""
+
+    id: UUID
+    name: str
+    created_at: datetime
+    deleted_at: datetime
+    kept_until: datetime
+    """Then it is removed for good, with everything in it."""
+
+
+class DeletedWorkspaceList(Answer):
+    """Deleted workspaces, the latest first."""
+
+    workspaces: list[DeletedWorkspaceBody]
+    pagination: Pagination
+
+
 class ActorBody(Answer):
     """Who did it."""
 

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from treadle.base.ids import InvitationId, UserId
+from treadle.base.ids import InvitationId, UserId, WorkspaceId
 from treadle.features.accounts.directory import Decision, Sought
 from treadle.features.accounts.invitations import Wanted
 from treadle.web.access import Administers
-from treadle.web.administration.answers import person_body, person_detail
-from treadle.web.administration.bodies import PersonDetail, PersonList, PersonRequest
-from treadle.web.bodies import FOUND, OPEN, PlainText, ThePage, pagination
+from treadle.web.administration.answers import deleted_body, person_body, person_detail
+from treadle.web.administration.bodies import DeletedWorkspaceList, PersonDetail, PersonList, PersonRequest
+from treadle.web.bodies import FOUND, OPEN, Done, PlainText, ThePage, pagination
 from treadle.web.idempotency import ONCE, OnceInAccounts
 from treadle.web.invitations.answers import invitation_body
 from treadle.web.invitations.bodies import InvitationList, InviteToInstallRequest, NewInvitationBody
@@ -69,3 +69,17 @@ async def revoke_invitation(site: TheSite, who: Administers, invitation_id: UUID
     """Withdraw an invitation, to whatever it is."""
     await site.invitations.revoke(who, InvitationId(invitation_id), anywhere=True)
     return Response(status_code=204)
+
+
+@router.get("/deleted-workspaces", operation_id="list_deleted_workspaces")
+async def list_deleted_workspaces(site: TheSite, who: Administers, page: ThePage) -> DeletedWorkspaceList:
+    """Workspaces that were deleted and are still kept."""
+    rows, total = await site.workspaces.deleted(page)
+    return DeletedWorkspaceList(workspaces=[deleted_body(each) for each in rows], pagination=pagination(page, total))
+
+
+@router.post("/deleted-workspaces/{deleted_id}/restore", operation_id="restore_workspace", responses=FOUND)
+async def restore_workspace(site: TheSite, who: Administers, deleted_id: UUID) -> Done:
+    """Bring a deleted workspace back, with everything and everybody in it."""
+    await site.workspaces.restore(who, WorkspaceId(deleted_id))
+    return Done()
