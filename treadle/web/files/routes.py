@@ -48,10 +48,11 @@ _UPLOADED: Responses = {
     415: {"model": Failure, "description": "The body is not declared to be a form."},
     503: {"model": Failure, "description": "It must be scanned, and the scanner does not answer."},
 }
+_BYTES = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 _CONTENT: Responses = {
     **FOUND,
-    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
-    206: {"description": "The part that was asked for."},
+    200: {"description": "The content, by its own type.", "content": _BYTES},
+    206: {"description": "The part that was asked for.", "content": _BYTES},
     304: {"description": "It is what If-None-Match names."},
     416: {"description": "There is no such part."},
 }
