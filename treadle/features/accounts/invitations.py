@@ -12,7 +12,7 @@ from treadle.base.errors import Conflict
 from treadle.base.ids import InvitationId, UserId, WorkspaceId, uuid7
 from treadle.base.paging import Page
 from treadle.features.accounts.access import Principal, Role
-from treadle.features.accounts.addresses import EMAIL, normalised
+from treadle.features.accounts.addresses import normalised
 from treadle.features.accounts.admission import record_accepted
 from treadle.features.accounts.desk import Desk
 from treadle.features.accounts.errors import InvitationGone
@@ -123,7 +123,7 @@ class Invitations:
             if self._desk.admission.policy == "closed":
                 fix = "Set TREADLE_SIGNUP to invited."
                 raise Conflict("Nobody may make an account on this installation, invited or not.", fix=fix)
-            if await accounts.identity(EMAIL, address) is not None:
+            if await accounts.holder(address) is not None:
                 raise Conflict("The address has an account.", fix="Invite it to a workspace instead, if you like.")
         elif await accounts.is_member(workspace, address):
             raise Conflict("The address is that of a member.", fix="Change the member's part instead, if you like.")

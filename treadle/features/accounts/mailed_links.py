@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from treadle.base.errors import NotFound
 from treadle.base.ids import UserId
-from treadle.features.accounts.addresses import EMAIL, normalised
+from treadle.features.accounts.addresses import normalised
 from treadle.features.accounts.desk import Desk
 from treadle.features.accounts.errors import LinkExpired, NoMail
 from treadle.features.accounts.landing import with_session
@@ -58,10 +58,9 @@ class MailedLinks:
 
     async def _send(self, purpose: Purpose, address: str, back: Return) -> None:
         async with self._desk.storage.repository() as accounts:
-            identity = await accounts.identity(EMAIL, address)
-            if identity is None:
+            user = await accounts.holder(address)
+            if user is None:
                 return
-            user = UserId(identity.user_id)
             token = await self._desk.links.make(accounts, purpose, user, {**back.details(), "mailed": True})
             record(accounts.session, f"{purpose}.asked", actor=None, target=user)
         await self._desk.links.send(purpose, address, token, back)
@@ -75,11 +74,11 @@ class MailedLinks:
         desk = self._desk
         address = normalised(email)
         async with desk.storage.repository() as accounts:
-            identity = await accounts.identity(EMAIL, address)
-            if identity is None:
+            user = await accounts.holder(address)
+            if user is None:
                 raise NotFound(f"Nobody signs in with the address {address}.", fix="Look for a typing error.")
-            token = await desk.links.make(accounts, "recovery", UserId(identity.user_id), {})
-            record(accounts.session, "recovery.made", actor=None, target=identity.user_id)
+            token = await desk.links.make(accounts, "recovery", user, {})
+            record(accounts.session, "recovery.made", actor=None, target=user)
         return f"{desk.landing.page(None, RESET_PAGE)}#token={token}"
 
     async def come_back(self, kind: Kind, token: str, email: str | None = None) -> SignedIn:

@@ -101,7 +101,7 @@ class OwnAccount:
 
     async def _set_email(self, accounts: "AccountRepository", user: "User", address: str, back: Return) -> None:
         desk = self._desk
-        if await accounts.identity(EMAIL, address) is not None:
+        if await accounts.holder(address) not in (None, UserId(user.id)):
             raise EmailTaken()
         if not desk.links.sends_mail:
             await accounts.change_email(user, address)

@@ -77,6 +77,14 @@ class AccountRepository:
         found = (await self.session.scalars(query)).all()
         return found[0] if len(found) == 1 else None
 
+    async def holder(self, email: str) -> UserId | None:
+        """Whose account an address leads to: whoever signs in with it, or else whose it is known to be."""
+        known = await self.identity(EMAIL, email)
+        if known is not None:
+            return UserId(known.user_id)
+        found = await self.proven(email)
+        return None if found is None else UserId(found.id)
+
     async def seen_again(self, issuer: str, subject: str, email: str | None, profile: dict[str, Any]) -> None:
         """Somebody who is known under this name has just come in, and this is what the issuer says of them now."""
         change = update(AccountIdentity).where(AccountIdentity.issuer == issuer, AccountIdentity.subject == subject)

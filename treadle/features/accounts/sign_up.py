@@ -68,7 +68,7 @@ class SignUp:
         desk = self._desk
         token = None
         async with desk.storage.repository() as accounts:
-            if await accounts.identity(EMAIL, who.email) is None:
+            if await accounts.holder(who.email) is None:
                 await accounts.void_sign_ups(who.email)
                 token = await desk.links.make(accounts, "signup", None, {**who.details(), **back.details()})
         if token is None:
@@ -100,7 +100,7 @@ class SignUp:
         admission, applicant = self._desk.admission, Applicant(who.email, proven, who.invitation)
         await accounts.one_at_a_time(EMAIL, who.email)
         await admission.check(accounts, applicant)
-        if await accounts.identity(EMAIL, who.email) is not None:
+        if await accounts.holder(who.email) is not None:
             raise UserExists()
         newcomer = Newcomer(
             EMAIL,

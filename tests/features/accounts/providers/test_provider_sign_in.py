@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -11,18 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.company import CLIENT_ID, Company, Person, company
-from tests.features.accounts.conftest import URL, Process, an_address, run
+from tests.features.accounts.conftest import PASSWORD, URL, Post, Process, an_address, run
 from tests.features.accounts.providers.trips import PAGE, SECRET, Browser, both, count, somebody
 from tests.features.accounts.test_sign_in import CHALLENGE, VERIFIER, coming_from
 from tests.integrations.descriptions import problems
 from tests.integrations.replay import Seen
 from treadle.base.ids import LOCAL_WORKSPACE, UserId
-from treadle.features.accounts.errors import BadVerifier, FlowNotFound, ProviderOff, TooOften
-from treadle.features.accounts.links import Return
+from treadle.features.accounts.errors import BadVerifier, EmailTaken, FlowNotFound, ProviderOff, TooOften, UserExists
+from treadle.features.accounts.links import Links, Return
 from treadle.features.accounts.opaque import digest
+from treadle.features.accounts.own_account import Changes
 from treadle.features.accounts.providers.github import GitHub
 from treadle.features.accounts.providers.provider import Trip, Wishes
 from treadle.features.accounts.registration import Newcomer, register
+from treadle.features.accounts.sign_up import SignUp
 from treadle.features.accounts.throttle import PROVIDER_ADDRESS
 from treadle.sdk.http import EgressClient
 
@@ -143,6 +146,42 @@ async def test_who_is_known_comes_in_whatever_has_become_of_the_address(browser:
     browser.there.person.verified = False
     again = await browser.signs_in(provider)
     assert again.person.user.id == first.person.user.id and again.person.identities[0].email is None
+
+
+@pytest.mark.parametrize("mails", [False, True])
+async def test_an_address_that_a_provider_has_proven_is_nobody_elses(
+    process: Process, browser: Browser, mails: bool
+) -> None:
+    email = (await browser.signs_in("github")).person.user.email
+    assert email is not None
+    if not mails:
+        with pytest.raises(UserExists):
+            await process.signed_up(email)
+        other = await process.signed_up()
+        identity = await process.accounts.identify(other.access_token)
+        assert identity is not None
+        with pytest.raises(EmailTaken):
+            await process.door.own_account.change(identity, Changes(email=email), Return())
+        return
+    post = Post()
+    desk = replace(process.door.desk, links=Links(f"{URL}/auth/v1", post, process.clock))
+    await SignUp(desk).with_password(email, PASSWORD, None, Return())
+    await process.done()
+    assert "account already" in post.sent[-1].subject
+
+
+async def test_who_has_come_through_a_provider_can_have_a_password_too(process: Process, browser: Browser) -> None:
+    first = await browser.signs_in("github")
+    email = first.person.user.email
+    assert email is not None
+    link = await process.door.mailed_links.make(email)
+    back = await process.door.mailed_links.come_back("recovery", link.partition("=")[2])
+    identity = await process.accounts.identify(back.access_token)
+    assert identity is not None and identity.user == first.person.user.id
+    await process.door.own_account.change(identity, Changes(password=PASSWORD), Return())
+    signed_in = await process.door.sign_in.with_password(email, PASSWORD)
+    assert signed_in.person.user.id == first.person.user.id
+    assert [each.issuer.partition("@")[0] for each in signed_in.person.identities] == ["github", "email"]
 
 
 async def test_an_address_of_two_accounts_leads_to_neither(process: Process, browser: Browser) -> None:
