@@ -30,6 +30,8 @@ PUBLIC = {"/ws", "/health", "/health/ready", "/metrics", "/openapi.json", "/docs
     # Browsers open them on the way to a provider and back.
     "/auth/v1/authorize",
     "/auth/v1/callback",
+    "/auth/v1/user/identities/authorize",
+    "/auth/v1/user/identities/{identity_id}",
     "/api/v2/setup",
     "/setup",
     "/setup/{name}",

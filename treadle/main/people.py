@@ -67,7 +67,7 @@ def people_of(platform: Platform, start_token: str | None, url: str) -> People:
         clock=clock,
     )
     providers = providers_of(settings, platform.http, clock)
-    door = make_door(desk, keys, providers, f"{issuer.name}/callback")
+    door = make_door(desk, keys, providers, issuer.name)
     return People(
         accounts,
         sessions,

@@ -118,7 +118,7 @@ class Process:
             background=Background(),
             clock=self.clock,
         )
-        self.door = make_door(desk, self.keys, self.providers, f"{OWN}/callback")
+        self.door = make_door(desk, self.keys, self.providers, OWN)
         self.invitations = Invitations(desk, self.accounts)
         self.workspaces = Workspaces(self.storage, self.accounts, self.clock, timedelta(days=30))
         self.directory = Directory(self.storage, self.sessions, self.accounts, self.clock)

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from supabase import Client, ClientOptions, create_client
 from supabase_auth.errors import AuthError
+from supabase_auth.types import UserIdentity
 
 KEY = "sb_publishable_any-will-do"
 """The clients want one; our server does not ask for it."""
@@ -46,6 +47,8 @@ class Caller(Protocol):
     def verify(self, kind: str, token: str) -> Any: ...
     def oauth(self, provider: str, page: str) -> str: ...
     def exchange(self, code: str) -> Any: ...
+    def link(self, provider: str, page: str) -> str: ...
+    def unlink(self, identity: Any) -> None: ...
 
 
 class PythonCaller:
@@ -99,6 +102,16 @@ class PythonCaller:
     def exchange(self, code: str) -> Any:
         params = {"auth_code": code}
         return self._told(lambda: self._auth.exchange_code_for_session(params))["session"]  # type: ignore[arg-type]
+
+    def link(self, provider: str, page: str) -> str:
+        with _told():
+            return self._auth.link_identity(
+                {"provider": provider, "options": {"redirect_to": page}}  # type: ignore[typeddict-item]
+            ).url
+
+    def unlink(self, identity: Any) -> None:
+        with _told():
+            self._auth.unlink_identity(UserIdentity(**identity))
 
     def close(self) -> None:
         self._auth.close()
@@ -164,6 +177,13 @@ class JavascriptCaller:
 
     def exchange(self, code: str) -> Any:
         return self._call("exchangeCodeForSession", code)["session"]
+
+    def link(self, provider: str, page: str) -> str:
+        asked = {"provider": provider, "options": {"redirectTo": page, "skipBrowserRedirect": True}}
+        return str(self._call("linkIdentity", asked)["url"])
+
+    def unlink(self, identity: Any) -> None:
+        self._call("unlinkIdentity", identity)
 
     def _call(self, method: str, *arguments: Any) -> Any:
         call = {"client": self._name, "options": self._options, "method": method, "args": arguments}

@@ -126,6 +126,44 @@ def test_t11_a_code_is_for_the_device_that_has_asked_and_good_once(
         device.exchange(query["code"])
 
 
+@both
+def test_somebody_links_and_unlinks_an_identity(
+    devices: Devices, server: Server, there: Company, provider: str
+) -> None:
+    email, password = f"linking-{there.person.email}", "a horse, correct"
+    device = devices("pkce")
+    made = device.sign_up(email, password)
+    page, query, _ = landed(device.link(provider, f"{server.url}/settings"))
+    assert (page, set(query)) == (f"{server.url}/settings", {"code"})
+    session = device.exchange(query["code"])
+    assert session["user"]["id"] == made["user"]["id"]
+    assert session["user"]["app_metadata"] == {"provider": "email", "providers": ["email", provider]}
+    again = devices("pkce")
+    assert signed_in(again, server, provider)["user"]["id"] == made["user"]["id"]
+    by_address, by_provider = again.user()["identities"]
+    again.unlink(by_address)
+    with pytest.raises(Refusal) as refused:
+        again.unlink(by_provider)
+    assert (refused.value.status, refused.value.code) == (422, "single_identity_not_deletable")
+    with pytest.raises(Refusal) as refused:
+        again.unlink(by_address)
+    assert (refused.value.status, refused.value.code) == (404, "identity_not_found")
+    with pytest.raises(Refusal) as refused:
+        devices().sign_in(email, password)
+    assert refused.value.code == "invalid_credentials"
+
+
+def test_linking_needs_a_session_and_a_challenge(devices: Devices, server: Server, there: Company) -> None:
+    device = devices("implicit")
+    device.sign_up(f"implicit-{there.person.email}", "a horse, correct")
+    with pytest.raises(Refusal) as refused:
+        device.link("github", f"{server.url}/settings")
+    assert (refused.value.status, refused.value.code) == (422, "validation_failed")
+    for method, path in (("GET", "authorize?provider=github"), ("DELETE", "01234567-89ab-7def-8123-456789abcdef")):
+        answer = httpx.request(method, f"{server.url}/auth/v1/user/identities/{path}", trust_env=False)
+        assert (answer.status_code, answer.json()["error_code"]) == (401, "no_authorization")
+
+
 def test_who_says_no_comes_back_with_that(devices: Devices, server: Server, there: Company) -> None:
     there.refusal = "access_denied"
     page, query, fragment = landed(devices("pkce").oauth("github", f"{server.url}/welcome"))

@@ -28,8 +28,8 @@ class Door:
     providers: ProviderSignIn
 
 
-def make_door(desk: Desk, keys: SigningKeys, providers: Iterable[Provider], callback: str) -> Door:
-    """The door of an install. ``callback`` is the address to which ``providers`` send browsers back."""
+def make_door(desk: Desk, keys: SigningKeys, providers: Iterable[Provider], own: str) -> Door:
+    """The door of an install. ``own`` is the address of its interface for signing in."""
     sign_up = SignUp(desk)
     sign_in = SignIn(desk)
     return Door(
@@ -40,5 +40,5 @@ def make_door(desk: Desk, keys: SigningKeys, providers: Iterable[Provider], call
         sign_in,
         MailedLinks(desk, sign_in, sign_up),
         OwnAccount(desk),
-        ProviderSignIn(desk, sign_in, {each.name: each for each in providers}, callback),
+        ProviderSignIn(desk, sign_in, {each.name: each for each in providers}, own),
     )

@@ -310,3 +310,30 @@ class NotAdmitted(Forbidden):
             "You are signed in elsewhere, and not invited here.",
             fix="Ask somebody who is here already for an invitation.",
         )
+
+
+class IdentityTaken(BadInput):
+    """Somebody comes in this way already, perhaps the person themselves."""
+
+    code: ClassVar[str] = "identity_already_exists"
+
+    def __init__(self) -> None:
+        super().__init__("Identity is already linked to a user", fix="Sign in with it, or unlink it there first.")
+
+
+class IdentityUnknown(NotFound):
+    """The person has no such way of coming in."""
+
+    code: ClassVar[str] = "identity_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("Identity doesn't exist", fix="Get the user to see which there are.")
+
+
+class LastIdentity(BadInput):
+    """Nobody may lock themselves out."""
+
+    code: ClassVar[str] = "single_identity_not_deletable"
+
+    def __init__(self) -> None:
+        super().__init__("User must have at least 1 identity after unlinking", fix="Link another one first.")

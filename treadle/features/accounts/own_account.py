@@ -3,12 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from treadle.base.ids import OPERATOR, SessionId, UserId
 from treadle.features.accounts.access import Identity
 from treadle.features.accounts.addresses import EMAIL, normalised
 from treadle.features.accounts.desk import Desk
-from treadle.features.accounts.errors import EmailTaken, InvalidCredentials, SamePassword, ValidationFailed
+from treadle.features.accounts.errors import (
+    EmailTaken,
+    IdentityUnknown,
+    InvalidCredentials,
+    LastIdentity,
+    SamePassword,
+    ValidationFailed,
+)
 from treadle.features.accounts.links import Return
 from treadle.features.accounts.passwords import checked
 from treadle.features.accounts.profiles import merged
@@ -136,6 +144,31 @@ class OwnAccount:
             details = {**back.details(), "email": address, "mailed": True}
             token = await desk.links.make(accounts, "email_change", waiting, details)
         await desk.links.send("email_change", address, token, back)
+
+    async def unlink(self, identity: Identity, id: UUID) -> None:
+        """Take a way of coming in away. The password goes with the address that one signs in with.
+
+        Raises:
+            IdentityUnknown: the person has none of this id.
+            LastIdentity: it is the only one.
+        """
+        async with self._desk.storage.repository() as accounts:
+            await accounts.user(identity.user)  # two at once must not each leave the other
+            there = await accounts.identities(identity.user)
+            gone = next((each for each in there if each.id == id), None)
+            if gone is None:
+                raise IdentityUnknown()
+            if len(there) < 2:
+                raise LastIdentity()
+            issuer = gone.issuer
+            await accounts.remove_identity(gone)
+            record(
+                accounts.session,
+                "identity.unlinked",
+                actor=identity.user,
+                target=identity.user,
+                details={"issuer": issuer},
+            )
 
     async def _person(self, accounts: "AccountRepository", user: "User") -> Person:
         id = UserId(user.id)

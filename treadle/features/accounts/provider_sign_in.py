@@ -4,11 +4,13 @@ import hmac
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from treadle.base.errors import TreadleError
 from treadle.base.ids import UserId
+from treadle.features.accounts.access import Identity
 from treadle.features.accounts.addresses import EMAIL
 from treadle.features.accounts.admission import Applicant
 from treadle.features.accounts.desk import Desk
@@ -18,8 +20,10 @@ from treadle.features.accounts.errors import (
     BadCallback,
     BadState,
     ElsewhereFailed,
+    IdentityTaken,
     ProviderOff,
     SignUpClosed,
+    ValidationFailed,
 )
 from treadle.features.accounts.landing import with_fragment, with_query, with_session
 from treadle.features.accounts.links import Return, return_of
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
 METHOD = "oauth"
 _BROWSER = re.compile(r"[\w-]{43}", re.ASCII)
 _REFUSALS = frozenset(("access_denied", "invalid_request", "invalid_scope", "unauthorized_client"))
-_ERRORS = {400: "invalid_request", 403: "access_denied", 503: "temporarily_unavailable"}
+_ERRORS = {400: "invalid_request", 403: "access_denied", 422: "invalid_request", 503: "temporarily_unavailable"}
 """Of OAuth 2.0, for the status that a failure would have."""
 _log = logging.getLogger(__name__)
 
@@ -65,14 +69,15 @@ class Brought:
 class ProviderSignIn:
     """How people come in for whom another company vouches.
 
-    ``callback`` is our address to which providers send browsers back.
+    ``own`` is the address of our interface for signing in.
     """
 
-    def __init__(self, desk: Desk, sign_in: SignIn, providers: Mapping[str, Provider], callback: str) -> None:
+    def __init__(self, desk: Desk, sign_in: SignIn, providers: Mapping[str, Provider], own: str) -> None:
         self._desk = desk
         self._sign_in = sign_in
         self._providers = providers
-        self._callback = callback
+        self._authorize = f"{own}/authorize"
+        self._callback = f"{own}/callback"
 
     def has(self, name: str) -> bool:
         """Whether one can sign in through this provider."""
@@ -88,18 +93,65 @@ class ProviderSignIn:
             ElsewhereFailed: the provider does not say where it is.
             TooOften: from this place.
         """
+        await self._desk.take_turn(PROVIDER_ADDRESS)
+        held = digest(invitation).hex() if invitation else None
+        details = {**back.details(), "provider": self._named(name).name, "invitation": held}
+        return await self._depart(details, wishes, browser)
+
+    async def _depart(self, details: Mapping[str, Any], wishes: Wishes, browser: str | None) -> Departure:
+        if browser is None or not _BROWSER.fullmatch(browser):
+            browser = new_token()
+        desk, provider = self._desk, self._named(str(details["provider"]))
+        async with desk.storage.repository() as accounts:
+            kept = {**details, "browser": digest(browser).hex()}
+            state = await desk.links.make(accounts, "provider", None, kept)
+        return Departure(await provider.departure(Trip(state, self._callback, browser), wishes), browser)
+
+    def _named(self, name: str) -> Provider:
         provider = self._providers.get(name)
         if provider is None:
             raise ProviderOff()
+        return provider
+
+    # ---- one more way in, for somebody who is here --------------------------------------------------------------
+
+    async def ticket(self, who: Identity, name: str, back: Return, wishes: Wishes) -> str:
+        """Our address that a browser opens to add a provider to the ways in which somebody comes in.
+
+        Only whoever has asked for it can bring that to its end, with the verifier: else a stranger who opens the
+        address would give the person a way into what is the stranger's.
+
+        Raises:
+            ProviderOff: there is no such provider here.
+            ValidationFailed: there is no challenge, or the person does not sign in here.
+            TooOften: from this place.
+        """
         desk = self._desk
         await desk.take_turn(PROVIDER_ADDRESS)
-        if browser is None or not _BROWSER.fullmatch(browser):
-            browser = new_token()
-        held = digest(invitation).hex() if invitation else None
-        details = {**back.details(), "provider": name, "browser": digest(browser).hex(), "invitation": held}
+        provider = self._named(name)
+        if back.challenge is None:
+            raise ValidationFailed("Linking needs a code challenge", fix="Use the client with the flow type pkce.")
         async with desk.storage.repository() as accounts:
-            state = await desk.links.make(accounts, "provider", None, details)
-        return Departure(await provider.departure(Trip(state, self._callback, browser), wishes), browser)
+            if who.session is None or await accounts.standing(who.session) is None:
+                raise ValidationFailed("Identities are kept elsewhere", fix="Change them where you sign in.")
+            link = {"user": str(who.user), "session": str(who.session)}
+            details = {**back.details(), "provider": provider.name, "link": link, "wishes": asdict(wishes)}
+            token = await desk.links.make(accounts, "provider", None, {**details, "ticket": True})
+        return with_query(self._authorize, {"provider": name, "ticket": token})
+
+    async def begin_linking(self, ticket: str, browser: str | None) -> Departure:
+        """Send the browser that has opened such an address to the provider. Raises ``BadState`` and as ``begin``."""
+        desk = self._desk
+        await desk.take_turn(PROVIDER_ADDRESS)
+        async with desk.storage.repository() as accounts:
+            found = await accounts.take_link("provider", digest(ticket), desk.clock.now())
+        if found is None or not found.details.get("ticket"):
+            raise BadState()
+        details = {name: value for name, value in found.details.items() if name != "ticket"}
+        wishes = details.pop("wishes")
+        return await self._depart(details, Wishes(**{**wishes, "scopes": tuple(wishes["scopes"])}), browser)
+
+    # ---- back ---------------------------------------------------------------------------------------------------
 
     async def come_back(self, brought: Brought, browser: str | None) -> str:
         """The page on which somebody lands whom a provider has sent back: with a code, a session, or what is wrong."""
@@ -121,20 +173,20 @@ class ProviderSignIn:
             raise BadCallback("OAuth state parameter missing")
         async with desk.storage.repository() as accounts:
             link = await accounts.take_link("provider", digest(state), desk.clock.now())
-        if link is None or not hmac.compare_digest(digest(browser).hex(), str(link.details["browser"])):
+        if link is None or not hmac.compare_digest(digest(browser).hex(), str(link.details.get("browser"))):
             raise BadState()
         return link
 
     async def _let_in(self, link: "OneTimeToken", brought: Brought, browser: str) -> str:
-        provider = self._providers.get(str(link.details["provider"]))
-        if provider is None:
-            raise ProviderOff()
+        provider = self._named(str(link.details["provider"]))
         if brought.error or not brought.code:
             raise _refusal(provider, brought.error)
         trip = Trip(brought.state, self._callback, browser)
         vouched = await provider.arrival(trip, brought.code, brought.issuer)
-        held = link.details.get("invitation")
         back = return_of(link.details)
+        if "link" in link.details:
+            return await self._to_be_linked(provider, vouched, link.details["link"], back)
+        held = link.details.get("invitation")
         try:
             landed = await self._landed(provider, vouched, bytes.fromhex(held) if held else None, back)
         except (AccountDisabled, SignUpClosed, AddressNotVerified) as error:
@@ -145,6 +197,17 @@ class ProviderSignIn:
         if not isinstance(landed, Begun):
             return landed
         return with_session(self._desk.landing.page(back.page), await self._desk.sessions.given_out(landed), "")
+
+    async def _to_be_linked(self, provider: Provider, vouched: Vouched, link: Mapping[str, str], back: Return) -> str:
+        """The page with a code: whoever exchanges it has one more way in."""
+        desk, user = self._desk, UserId(UUID(link["user"]))
+        async with desk.storage.repository() as accounts:
+            if await accounts.identity(provider.issuer, vouched.subject) is not None:
+                raise IdentityTaken()
+            new = {"issuer": provider.issuer, "subject": vouched.subject, "email": vouched.email}
+            details = {**back.details(), "method": METHOD, "link": {**link, **new, "claims": dict(vouched.claims)}}
+            code = await desk.links.make(accounts, "code", user, details)
+        return with_query(desk.landing.page(back.page), {"code": code})
 
     async def _landed(
         self, provider: Provider, vouched: Vouched, invitation: bytes | None, back: Return

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import delete, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from treadle.base.crypto import HOLD_KEYS, key_id
@@ -70,6 +70,12 @@ class AccountRepository:
         self.session.add(
             AccountIdentity(id=uuid7(), user_id=user.id, issuer=issuer, subject=subject, email=email, profile=profile)
         )
+
+    async def remove_identity(self, identity: AccountIdentity) -> None:
+        """Take a way away in which a person proves who they are; the password with the address."""
+        await self.session.delete(identity)
+        if identity.issuer == EMAIL:
+            await self.session.execute(delete(Password).where(Password.user_id == identity.user_id))
 
     async def proven(self, email: str) -> User | None:
         """Whose the address is known to be; None when that is nobody's, or of several."""

@@ -1,6 +1,7 @@
 """Signing in: with a password, or with the code of a redirect that has ended."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from treadle.base.ids import SessionId, UserId
@@ -12,6 +13,7 @@ from treadle.features.accounts.errors import (
     BadVerifier,
     EmailNotConfirmed,
     FlowNotFound,
+    IdentityTaken,
     InvalidCredentials,
 )
 from treadle.features.accounts.landing import with_query
@@ -74,6 +76,7 @@ class SignIn:
         Raises:
             FlowNotFound: it is wrong or has run out; or was used, and then the session that was begun with it ends.
             BadVerifier: somebody else had asked for it.
+            IdentityTaken: it was to add a way of coming in that is somebody's already.
         """
         desk = self._desk
         await desk.take_turn(LINK_ADDRESS)
@@ -96,6 +99,8 @@ class SignIn:
         challenge = return_of(link.details).challenge
         if challenge is None or not challenge.is_met_by(verifier):
             raise BadVerifier()
+        if "link" in link.details:
+            await _link(accounts, user, link.details["link"])
         begun = await self._desk.sessions.begin(accounts, user, str(link.details["method"]))
         link.used_at = self._desk.clock.now()
         link.details = {**link.details, "session": str(begun.row.id)}
@@ -116,6 +121,21 @@ class SignIn:
         details = {**to.details(), "method": method}
         code = await self._desk.links.make(accounts, "code", UserId(user.id), details)
         return with_query(self._desk.landing.page(to.page), {"code": code})
+
+
+async def _link(accounts: "AccountRepository", user: "User", link: Mapping[str, Any]) -> None:
+    """One more way of coming in, asked for in a session that must still be open."""
+    standing = await accounts.standing(SessionId(UUID(link["session"])))
+    if standing is None or standing[0] != user.id:
+        raise FlowNotFound()
+    issuer, subject, email = link["issuer"], link["subject"], link["email"]
+    await accounts.one_at_a_time(issuer, subject)
+    if await accounts.identity(issuer, subject) is not None:
+        raise IdentityTaken()
+    accounts.add_identity(user, issuer, subject, email, link["claims"])
+    if email is not None and email == user.email and await accounts.proven(email) is None:
+        user.email_proven = True
+    record(accounts.session, "identity.linked", actor=UserId(user.id), target=user.id, details={"issuer": issuer})
 
 
 def _address(email: str) -> str:

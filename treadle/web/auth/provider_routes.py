@@ -1,8 +1,9 @@
-"""Signing in through a provider: two addresses that browsers open."""
+"""Signing in through a provider, and linking one: addresses that browsers open, and what clients ask before."""
 
 import re
 from typing import Annotated
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -11,15 +12,23 @@ from treadle.features.accounts.errors import ValidationFailed
 from treadle.features.accounts.links import Return, challenge_of
 from treadle.features.accounts.provider_sign_in import Brought
 from treadle.features.accounts.providers.provider import Wishes
+from treadle.web.auth.bodies import Address
 from treadle.web.auth.failures import FAILURES, AuthRoute
-from treadle.web.auth.routes import RedirectTo
+from treadle.web.auth.routes import Nothing, RedirectTo, TheIdentity
 from treadle.web.bodies import PlainText, Responses
 from treadle.web.site import Site, TheSite
 
 router = APIRouter(prefix="/auth/v1", tags=["auth"], route_class=AuthRoute, responses=FAILURES)
 
-PUBLIC = ("/auth/v1/authorize", "/auth/v1/callback")
-"""Whoever opens them has no token yet. What somebody comes back with is good once, in the browser that has gone."""
+PUBLIC = (
+    "/auth/v1/authorize",
+    "/auth/v1/callback",
+    "/auth/v1/user/identities/authorize",
+    "/auth/v1/user/identities/{identity_id}",
+)
+"""Who opens the first two has no token yet: what somebody comes back with is good once, in the browser that has gone.
+The others ask for the token themselves, and fail in their own form.
+"""
 COOKIE = "treadle-sign-in"
 _COOKIE_SECONDS = 600
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
@@ -44,6 +53,9 @@ async def authorize(
     invite_token: _Short = None,
     prompt: _Short = None,
     login_hint: _Short = None,
+    ticket: Annotated[
+        PlainText | None, Query(max_length=200, description="To link an identity; all else is known by it.")
+    ] = None,
 ) -> RedirectResponse:
     """Where the page of a client sends a browser to sign in: leads on to the provider.
 
@@ -52,10 +64,13 @@ async def authorize(
     elsewhere = _same_machine(request, site)
     if elsewhere:
         return RedirectResponse(elsewhere, 302)
-    back = Return(redirect_to, challenge_of(code_challenge, code_challenge_method))
-    wishes = Wishes(_scopes(scopes or ""), prompt or "", login_hint or "")
     kept = request.cookies.get(_cookie(site))
-    departure = await site.door.providers.begin(provider.lower(), back, wishes, kept, invite_token)
+    if ticket is not None:
+        departure = await site.door.providers.begin_linking(ticket, kept)
+    else:
+        back = Return(redirect_to, challenge_of(code_challenge, code_challenge_method))
+        wishes = Wishes(_scopes(scopes or ""), prompt or "", login_hint or "")
+        departure = await site.door.providers.begin(provider.lower(), back, wishes, kept, invite_token)
     answer = RedirectResponse(departure.address, 302)
     answer.set_cookie(
         _cookie(site),
@@ -81,6 +96,35 @@ async def callback(
     brought = Brought(state or "", code or "", error or "", iss)
     page = await site.door.providers.come_back(brought, request.cookies.get(_cookie(site)))
     return RedirectResponse(page, 302)
+
+
+@router.get(
+    "/user/identities/authorize", operation_id="auth_link_identity", responses=_ELSEWHERE, response_model=Address
+)
+async def link_identity(
+    site: TheSite,
+    identity: TheIdentity,
+    provider: Annotated[PlainText, Query(max_length=100, description="github or google.")],
+    redirect_to: RedirectTo = None,
+    scopes: Annotated[PlainText | None, Query(max_length=1_000)] = None,
+    code_challenge: _Short = None,
+    code_challenge_method: _Short = None,
+    prompt: _Short = None,
+    login_hint: _Short = None,
+    skip_http_redirect: Annotated[bool, Query(description="Answer with the address instead of leading there.")] = False,
+) -> Address | RedirectResponse:
+    """Begin to link an identity to whoever is signed in. It is linked when the code is exchanged."""
+    back = Return(redirect_to, challenge_of(code_challenge, code_challenge_method))
+    wishes = Wishes(_scopes(scopes or ""), prompt or "", login_hint or "")
+    address = await site.door.providers.ticket(identity, provider.lower(), back, wishes)
+    return Address(url=address) if skip_http_redirect else RedirectResponse(address, 302)
+
+
+@router.delete("/user/identities/{identity_id}", operation_id="auth_unlink_identity")
+async def unlink_identity(site: TheSite, identity: TheIdentity, identity_id: UUID) -> Nothing:
+    """Take an identity away. One at least stays."""
+    await site.door.own_account.unlink(identity, identity_id)
+    return Nothing()
 
 
 def _scopes(asked: str) -> tuple[str, ...]:

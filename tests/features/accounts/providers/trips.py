@@ -14,7 +14,7 @@ from tests.features.accounts.conftest import Process, run
 from tests.features.accounts.test_sign_in import CHALLENGE, VERIFIER
 from treadle.base.ids import UserId
 from treadle.features.accounts.links import Challenge, Return
-from treadle.features.accounts.provider_sign_in import Brought
+from treadle.features.accounts.provider_sign_in import Brought, Departure
 from treadle.features.accounts.providers.provider import Wishes
 from treadle.features.accounts.registration import Newcomer, register
 from treadle.features.accounts.sessions import SignedIn
@@ -40,6 +40,14 @@ class Browser:
         back = Return(page, Challenge(challenge) if challenge else None)
         wishes = more.pop("wishes", Wishes())
         departure = await self.process.door.providers.begin(provider, back, wishes, self.kept, **more)
+        return await self._away(departure)
+
+    async def follows(self, address: str) -> Mapping[str, str]:
+        """To the provider, by an address of ours that links it to somebody."""
+        ticket = dict(parse_qsl(urlsplit(address).query))["ticket"]
+        return await self._away(await self.process.door.providers.begin_linking(ticket, self.kept))
+
+    async def _away(self, departure: Departure) -> Mapping[str, str]:
         self.kept = departure.browser
         async with httpx.AsyncClient(trust_env=False) as http:
             answer = await http.get(departure.address)
