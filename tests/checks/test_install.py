@@ -99,5 +99,14 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
             )
 
 
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_k6_every_file_that_is_installed_has_its_hash_and_no_host(lock: str) -> None:
+    text = (ROOT / lock).read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    assert len(lines) > 50
+    assert [line for line in lines if "--hash=sha256:" not in line] == []
+    assert "://" not in text
+
+
 def test_the_script_can_be_read_by_an_old_python() -> None:
     ast.parse((ROOT / "scripts" / "install.py").read_text(), feature_version=(3, 6))

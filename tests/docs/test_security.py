@@ -26,11 +26,6 @@ def test_each_has_a_test_or_a_reason(case: str) -> None:
         assert any(reason in told for reason in _NO_TEST), told
         return
     path, _, name = test.strip("`").partition("::")
-    place = ROOT / path
-    assert place.exists(), path
-    if name:
-        tree = ast.parse(place.read_text(encoding="utf-8"))
-        names = {each.name for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
-        assert name in names, test
-    elif place.is_dir():
-        assert list(place.glob("test_*.py")), path
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    names = {each.name for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    assert name in names, test
