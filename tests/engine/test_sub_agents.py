@@ -7,6 +7,7 @@ import pytest
 from tests.engine.harness import Engine, plan_of, sub_agent, until
 from treadle.base.ids import LOCAL_WORKSPACE
 from treadle.engine.ports import Limits
+from treadle.kernel.graph import NodePolicy, RetryPolicy
 from treadle.kernel.states import Status
 
 
@@ -40,6 +41,49 @@ async def test_a_sub_agents_failure_fails_the_node_that_started_it(engine: Engin
     assert "sub" in str(row.error)
     assert "It broke." in str(row.error)
     assert [child.status for child in await engine.children(row)] == [Status.FAILED]
+
+
+AGAIN = NodePolicy(retry=RetryPolicy(attempts=3, on="any", first_delay=0.01))
+TRIED_AGAIN = {"sub": (*sub_agent("child", value=1), AGAIN), "out": ("output", {"name": "o"})}
+
+
+async def test_a_step_that_is_tried_again_starts_its_failed_sub_agent_anew(engine: Engine) -> None:
+    with_child(engine, "effect", "failing")
+    engine.calls.failures["c1"] = 2
+    plan = plan_of(TRIED_AGAIN, ["sub > out.value"])
+    row = await engine.run(plan)
+    assert (row.status, row.outputs) == (Status.COMPLETED, [("o", "mended")])
+    children = sorted(await engine.children(row), key=lambda child: child.id)
+    assert [child.status for child in children] == [Status.FAILED, Status.FAILED, Status.COMPLETED]
+    assert engine.calls.nodes() == ["c0", "c1"] * 3
+    ends = [record[5] for record in await engine.records(row) if record[0] == "sub"]
+    assert [("It broke." in error) for error in ends] == [True, True, False]
+
+
+async def test_after_a_crash_a_failed_sub_agent_is_not_started_anew_within_its_attempt(engine: Engine) -> None:
+    """The sub-agent has failed and the second attempt goes on: that one is taken up, the failed one is left."""
+    with_child(engine, "failing", "gated")
+    plan = plan_of(TRIED_AGAIN, ["sub > out.value"])
+    id = await engine.worker.submit(LOCAL_WORKSPACE, plan, {})
+    await until(lambda: engine.calls.running["c1"])
+    await engine.crash()
+    engine.calls.gate.set()
+    await engine.start()
+    row = await engine.finished(id)
+    assert (row.status, row.outputs) == (Status.COMPLETED, [("o", "mended")])
+    assert sorted(child.status for child in await engine.children(row)) == [Status.COMPLETED, Status.FAILED]
+    assert engine.calls.nodes().count("c0") == 2
+
+
+async def test_what_was_sent_of_a_failed_sub_agent_stands(engine: Engine) -> None:
+    parts = {"in": "input", "quick": "pure", "first": ("output", {"name": "value"}), "bad": "failing"}
+    engine.agents.plans["child"] = plan_of(
+        parts, ["in > quick", "quick > first.value", "first.output > bad"], id="child"
+    )
+    plan = plan_of(TRIED_AGAIN, ["sub > out.value"])
+    row = await engine.run(plan)
+    assert row.status is Status.FAILED
+    assert (row.outputs, len(await engine.children(row))) == ([("o", 2)], 1)
 
 
 async def test_an_agent_that_calls_itself_is_cut_off(idle: Engine) -> None:

@@ -14,6 +14,7 @@ from treadle.engine.secrets import FiringSecrets
 from treadle.kernel.dynamic_pins import base_name
 from treadle.kernel.firing import Firing
 from treadle.kernel.plan import PlanNode
+from treadle.kernel.states import Status
 from treadle.sdk.context import AgentRun, Context, Decision, Tool
 from treadle.sdk.errors import BlockError
 
@@ -58,6 +59,10 @@ def make_context(
     )
 
 
+SLOTS = 1 << 20
+"""Sub-agents of one attempt of a firing. Those that a later attempt starts anew are numbered from a multiple of it."""
+
+
 def _decision(decided: Mapping[str, Any]) -> Decision:
     return Decision(bool(decided.get("approved", True)), decided.get("data"), str(decided.get("message") or ""))
 
@@ -72,10 +77,27 @@ class SubAgents:
         self._secrets = secrets
 
     async def start(self, graph: GraphId, version: int | None, inputs: Mapping[str, Any], *, slot: int = 0) -> AgentRun:
-        child = self._run.children.get(self._firing.number, {}).get(slot)
-        if child is None:
-            child = await self._begin(graph, version, inputs, slot)
+        if slot >= SLOTS:
+            raise BlockError(f"One step starts at most {SLOTS:,} sub-agents.", fix="Divide the list.")
+        child = self._latest(slot)
+        if child is None or self._is_spent(child):
+            child = await self._begin(graph, version, inputs, slot + SLOTS * (self._firing.attempt - 1))
         return SubAgentRun(self._root, child)
+
+    def _latest(self, slot: int) -> Run | None:
+        """The sub-agent of that slot which was started last."""
+        children = self._run.children.get(self._firing.number, {})
+        attempts = range(self._firing.attempt - 1, -1, -1)
+        return next((children[n] for each in attempts if (n := slot + SLOTS * each) in children), None)
+
+    def _is_spent(self, child: Run) -> bool:
+        """It has failed in an attempt before this one, which would only fail again with it.
+
+        What the firing has already sent of it cannot be taken back: then its failure stands.
+        """
+        assert child.parent is not None
+        failed = child.closed is not None and child.closed[0] != Status.COMPLETED.value
+        return failed and child.parent[2] // SLOTS < self._firing.attempt - 1 and not self._firing.emitted
 
     async def _begin(self, graph: GraphId, version: int | None, inputs: Mapping[str, Any], slot: int) -> Run:
         root, limits = self._root, self._root.services.limits
