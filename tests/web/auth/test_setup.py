@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from tests.mail_server import mail_server
 from tests.main.servers import SECONDS, Server, new_home, started, treadle
 from tests.web.auth.clients import node_folder
 
@@ -106,6 +107,28 @@ def test_who_is_invited_makes_an_account_or_accepts_with_one_in_a_browser() -> N
         accepted = in_browser(second, known="", email="ann@home.test", password=PASSWORD)
         assert (accepted["kind"], accepted["told"]) == ("good", "You are a member of Second from now on.")
         assert link not in (home / "up.log").read_text() and second not in (home / "up.log").read_text()
+
+
+def test_the_mailed_link_of_an_invitation_needs_no_second_mail_and_the_handed_one_does() -> None:
+    with mail_server() as mailbox, new_home() as home, started(home, settings=mailbox.settings) as server:
+        made = server.call("POST", "/api/v2/admin/invitations", json={"email": "ann@mail.test"}).json()
+        assert made["mailed"] is True
+        mailed = mailbox.link("ann@mail.test")
+        assert mailed != made["link"]
+        done = in_browser(mailed, name="Ann", password=PASSWORD)
+        assert (done["kind"], done["asked"]) == ("good", "Operator invites ann@mail.test to this installation.")
+        assert sign_in(server, "ann@mail.test", PASSWORD).status_code == 200
+        assert len(mailbox.to("ann@mail.test")) == 1
+        assert "run out" in in_browser(made["link"], password=PASSWORD)["told"]
+
+        handed = server.call("POST", "/api/v2/admin/invitations", json={"email": "bob@mail.test"}).json()["link"]
+        mailbox.wait("bob@mail.test")
+        asked = in_browser(handed, name="Bob", password=PASSWORD)
+        assert (asked["kind"], "open the link in the mail" in asked["told"]) == ("good", True)
+        assert sign_in(server, "bob@mail.test", PASSWORD).json()["error_code"] == "email_not_confirmed"
+        confirmed = httpx.get(mailbox.link("bob@mail.test", 2), trust_env=False)
+        assert (confirmed.status_code, "access_token=" in confirmed.headers["location"]) == (303, True)
+        assert sign_in(server, "bob@mail.test", PASSWORD).status_code == 200
 
 
 def test_in_production_nothing_but_an_account_opens_the_door() -> None:
