@@ -12,6 +12,7 @@ import pytest
 from tests.company import Company, Person, company
 from tests.main.servers import Server, new_home, started, treadle
 from tests.web.auth.clients import Caller, Devices, Refusal, devices_of
+from tests.web.auth.test_setup import in_browser
 from tests.web.conftest import Client
 
 both = pytest.mark.parametrize("provider", ["github", "google"])
@@ -228,6 +229,26 @@ def test_the_other_name_of_the_own_machine_leads_to_the_one_that_the_provider_kn
     assert httpx.get(begin, trust_env=False).headers["location"] == f"{server.url}/auth/v1/authorize?{query}"
     page, values, _ = landed(begin)
     assert (page, set(values)) == (f"{server.url}/welcome", {"code"})
+
+
+@both
+def test_who_is_invited_comes_in_through_a_provider(server: Server, there: Company, provider: str) -> None:
+    workspace = server.call("POST", "/api/v2/workspaces", json={"name": "Shared"}).json()["id"]
+    wanted = {"email": "whoever@else.test", "role": "runner"}
+    link = server.call("POST", f"/api/v2/workspaces/{workspace}/invitations", json=wanted).json()["link"]
+    offered = in_browser(link, password="short")["providers"]
+    assert [dict(parse_qsl(urlsplit(each).query))["provider"] for each in offered] == ["github", "google"]
+    with browser() as used:
+        back = str(used.get(next(each for each in offered if f"provider={provider}" in each)).url)
+    assert back.startswith(f"{server.url}/invitation#")
+    said = in_browser(back)
+    assert (said["told"], said["kind"]) == ("You can sign in like this from now on.", "good")
+    assert said["address"] == f"{server.url}/invitation", "the session leaves the address"
+    token = dict(parse_qsl(urlsplit(back).fragment))["access_token"]
+    mine = httpx.get(f"{server.url}/api/v2/workspaces", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    assert [(each["name"], each["role"]) for each in mine.json()["workspaces"]][1:] == [("Shared", "runner")]
+    refused = in_browser(f"{server.url}/invitation#error=access_denied&error_description=You+said+no")
+    assert (refused["told"], refused["kind"]) == ("You said no", "bad")
 
 
 def test_settings_tell_which_providers_there_are(server: Server) -> None:

@@ -66,6 +66,12 @@ class InvitationRepository:
         found = await self.session.scalar(select(Invitation.workspace_id).where(*wanted).with_for_update())
         return None if found is None else WorkspaceId(found)
 
+    async def accepted(self, id: InvitationId, user: UserId) -> WorkspaceId | None:
+        """The workspace of an invitation that somebody has accepted; None when it was not they."""
+        query = select(Invitation.workspace_id).where(Invitation.id == id, Invitation.accepted_by == user)
+        found = await self.session.scalar(query)
+        return None if found is None else WorkspaceId(found)
+
     async def take(
         self, user: UserId, now: datetime, *, hash: bytes | None = None, id: InvitationId | None = None
     ) -> Invitation | None:

@@ -238,17 +238,19 @@ class Invitations:
             return await accounts.invitations.page_for(person.email, self._desk.clock.now(), page)
 
     async def accept_mine(self, who: Principal, id: InvitationId) -> WorkspaceId:
-        """Become a member by an invitation that names one's own, proven address.
+        """Become a member by an invitation that names one's own, proven address; again, when one did that before.
 
         Raises:
             InvitationGone: there is none such that is open.
         """
         async with self._desk.storage.repository() as accounts:
-            workspace = await self._named(accounts, who.user, id)
-            taken = await accounts.invitations.take(who.user, self._desk.clock.now(), id=id)
-            if taken is None:
-                raise InvitationGone()
-            record_accepted(accounts.session, taken, who.user)
+            workspace = await accounts.invitations.accepted(id, who.user)
+            if workspace is None or await accounts.role(who.user, workspace) is None:
+                workspace = await self._named(accounts, who.user, id)
+                taken = await accounts.invitations.take(who.user, self._desk.clock.now(), id=id)
+                if taken is None:
+                    raise InvitationGone()
+                record_accepted(accounts.session, taken, who.user)
         self._accounts.part_changed(who.user)
         return workspace
 

@@ -34,6 +34,7 @@ console.log(
     before,
     asked,
     email,
+    providers: [...window.document.querySelectorAll("#providers a")].map((each) => each.href),
     told: told.textContent,
     kind: told.className,
     address: window.location.href,

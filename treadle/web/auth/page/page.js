@@ -1,5 +1,5 @@
-// The pages for the first account, for whoever is invited, and for a new password. What came behind the # is sent to no server but in the body
-// of the one request that needs it, and leaves the address at once.
+// The pages for the first account, for whoever is invited, and for a new password. What came behind the # is sent to no
+// server but in the body of the one request that needs it, and leaves the address at once.
 const came = new URLSearchParams(location.hash.slice(1));
 history.replaceState(null, "", location.pathname);
 
@@ -46,35 +46,66 @@ const acts = {
   },
 };
 
+// Whoever is invited may go to a provider and come back here: with a session, or with what went wrong there.
+const known = document.getElementById("known");
+const kept = "treadle.invitation";
+if (known && !came.get("token") && (came.get("access_token") || came.get("error_description"))) {
+  if (sessionStorage.getItem(kept)) came.set("token", sessionStorage.getItem(kept));
+  sessionStorage.removeItem(kept);
+}
+
 if (came.get("error_description")) {
   say(came.get("error_description"), "bad");
 } else if (!came.get("token") && !came.get("access_token")) {
   say("Open the whole link, with what stands behind its #.", "bad");
 }
 
-const known = document.getElementById("known");
-if (known && came.get("token")) {
+const showInvitation = async () => {
   const asked = document.getElementById("asked");
   const email = form.elements.email;
-  let invited = "";
+  const seen = await send("POST", "/api/v2/invitations/lookup", { token: came.get("token") });
+  const to = seen.workspace_name ? `the workspace “${seen.workspace_name}” as ${seen.role}` : "this installation";
+  asked.textContent = `${seen.inviter_name || "Somebody"} invites ${seen.email} to ${to}.`;
+  known.parentElement.hidden = !seen.workspace_name;
   const show = () => {
     for (const each of document.querySelectorAll(".new")) each.hidden = known.checked;
-    if (!known.checked) email.value = invited;
+    if (!known.checked) email.value = seen.email;
     email.readOnly = !known.checked;
     form.elements.password.autocomplete = known.checked ? "current-password" : "new-password";
     form.querySelector("button").textContent = known.checked ? "Sign in and accept" : "Make the account";
   };
   known.addEventListener("change", show);
-  send("POST", "/api/v2/invitations/lookup", { token: came.get("token") })
-    .then((seen) => {
-      invited = seen.email;
-      const to = seen.workspace_name ? `the workspace “${seen.workspace_name}” as ${seen.role}` : "this installation";
-      asked.textContent = `${seen.inviter_name || "Somebody"} invites ${seen.email} to ${to}.`;
-      known.parentElement.hidden = !seen.workspace_name;
-      show();
-      form.hidden = false;
-    })
-    .catch((error) => say(error.message, "bad"));
+  show();
+  await offerProviders();
+  form.hidden = false;
+};
+
+const offerProviders = async () => {
+  const { external } = await (await fetch("/auth/v1/settings")).json();
+  for (const [provider, name] of [["github", "GitHub"], ["google", "Google"]]) {
+    if (!external[provider]) continue;
+    const link = document.createElement("a");
+    const wanted = { provider, redirect_to: location.pathname, invite_token: came.get("token") };
+    link.href = `/auth/v1/authorize?${new URLSearchParams(wanted)}`;
+    link.textContent = `Continue with ${name}`;
+    link.addEventListener("click", () => sessionStorage.setItem(kept, came.get("token")));
+    document.getElementById("providers").append(link);
+  }
+};
+
+const cameBack = async () => {
+  // An account that was just made has used the invitation up. One that was there before has not.
+  const body = { token: came.get("token") };
+  const joined = came.get("token")
+    ? await send("POST", "/api/v2/invitations/accept", body, came.get("access_token")).catch(() => null)
+    : null;
+  say(joined ? `You are a member of ${joined.name} from now on.` : "You can sign in like this from now on.", "good");
+};
+
+if (known && came.get("access_token")) {
+  cameBack();
+} else if (known && came.get("token")) {
+  showInvitation().catch((error) => say(error.message, "bad"));
 }
 
 form.addEventListener("submit", async (event) => {
