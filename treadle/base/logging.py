@@ -21,7 +21,7 @@ _UNSEEN = "\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e000
 _CONTROL = re.compile(f"[\x00-\x1f{_UNSEEN}]")
 _HIGH_CONTROL = re.compile(f"[{_UNSEEN}]")
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
-_CHATTY = ("httpx", "httpcore", "asyncio", "multipart")
+_CHATTY = ("httpx", "httpcore", "asyncio", "multipart", "alembic")
 """Libraries whose INFO lines say little or hold whole addresses with their queries."""
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")

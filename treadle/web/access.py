@@ -51,14 +51,20 @@ class May:
         site: Site = request.app.state.site  # a dependency of its own would cost every request a little
         principal = await site.accounts.principal(identity, _workspace_of(request) or x_workspace_id)
         if not principal.may(self.permission):
-            raise Forbidden(
-                f"Your part in this workspace, {principal.role}, does not let you do this.",
-                fix=f"Ask an owner of the workspace for a part that may {self.permission}.",
-            )
+            raise _refusal(principal, self.permission)
         if self._starts_runs:
             edge: Edge = request.app.state.edge
             await edge.admit_start(request.scope, identity)
         return principal
+
+
+def _refusal(principal: Principal, permission: Permission) -> Forbidden:
+    if permission is Permission.ADMIN:
+        return Forbidden("This is for administrators of the installation.", fix="Ask one of them.")
+    return Forbidden(
+        f"Your part in this workspace, {principal.role}, does not let you do this.",
+        fix=f"Ask an owner of the workspace for a part that may {permission}.",
+    )
 
 
 def _workspace_of(request: Request) -> WorkspaceId | None:

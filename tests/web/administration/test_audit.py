@@ -51,12 +51,16 @@ async def test_only_who_manages_reads_it_and_only_administrators_read_all(client
     owner, workspace = await a_story(client, someone)
     for role in (Role.EDITOR, Role.RUNNER, Role.VIEWER):
         member = await someone(role, workspace=workspace)
-        assert (await member.client.http.get(MINE)).status_code == 403
+        refused = await member.client.http.get(MINE)
+        assert refused.status_code == 403
+        assert f"Your part in this workspace, {role}," in refused.text
     stranger = await someone()
     there = {"X-Workspace-Id": str(workspace)}
     assert (await stranger.client.http.get(MINE, headers=there)).status_code == 404
     assert actions(await stranger.client.get(MINE)) == []
-    assert (await owner.client.http.get(WHOLE)).status_code == 403
+    refused = await owner.client.http.get(WHOLE)
+    assert refused.status_code == 403
+    assert refused.json()["error"]["message"] == "This is for administrators of the installation."
     admin = await someone(admin=True)
     assert actions(await admin.client.get(WHOLE, params={"workspace": str(workspace)})) == STORY
     everything = await admin.client.get(WHOLE, params={"action": "session.begun", "actor": str(admin.id)})
