@@ -12,7 +12,7 @@ from sqlalchemy import text
 from treadle.base.database import DatabaseUrls
 from treadle.base.errors import BadInput
 from treadle.base.ids import LOCAL_WORKSPACE, WorkspaceId, uuid7
-from treadle.base.sessions import WorkspaceDatabase
+from treadle.base.sessions import AccountsDatabase, WorkspaceDatabase
 
 MINE, THEIRS = WorkspaceId(uuid7()), WorkspaceId(uuid7())
 _ADD = text("INSERT INTO stored_values (workspace_id, key, value) VALUES (:workspace, :key, '1')")
@@ -146,3 +146,32 @@ async def test_two_databases_do_not_share_transactions(notes: WorkspaceDatabase,
             assert await _bodies(other) == []
     finally:
         await other.close()
+
+
+_COUNT = text("INSERT INTO throttles VALUES (:key, 1, now())")
+
+
+async def test_accounts_join_what_is_shared_and_stand_for_themselves_otherwise(database: DatabaseUrls) -> None:
+    accounts = AccountsDatabase(database.auth)
+
+    async def count(key: str) -> None:
+        async with accounts.transaction() as session:
+            await session.execute(_COUNT, {"key": key.encode()})
+
+    try:
+        with pytest.raises(RuntimeError):
+            async with accounts.shared(LOCAL_WORKSPACE):
+                await count("lost")
+                await asyncio.create_task(count("of another task"))
+                raise RuntimeError
+        with pytest.raises(RuntimeError):
+            async with accounts.transaction():
+                await count("kept")
+                raise RuntimeError
+        async with accounts.shared(LOCAL_WORKSPACE):
+            await count("shared")
+        async with accounts.transaction() as session:
+            found = await session.scalars(text("SELECT convert_from(key, 'UTF8') FROM throttles"))
+            assert set(found) == {"of another task", "kept", "shared"}
+    finally:
+        await accounts.close()

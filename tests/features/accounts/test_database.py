@@ -30,6 +30,23 @@ async def test_the_role_for_accounts_sees_nothing_that_people_made(database: Dat
     assert not await run(database.auth, RIGHTS, table, ALL)
 
 
+async def test_the_role_for_accounts_sees_answers_of_the_workspace_that_it_has_set_only(
+    database: DatabaseUrls,
+) -> None:
+    add = "INSERT INTO idempotency_keys (workspace_id, user_id, key, route, digest) VALUES ($1, $2, 'k', 'r', 'd')"
+    await run(database.owner, add, LOCAL_WORKSPACE, uuid7())
+    connection = await asyncpg.connect(database.auth)
+    try:
+        assert await connection.fetchval("SELECT count(*) FROM idempotency_keys") == 0
+        for seen, number in ((uuid7(), 0), (LOCAL_WORKSPACE, 1)):
+            await connection.execute("SELECT set_config('treadle.workspace_id', $1, false)", str(seen))
+            assert await connection.fetchval("SELECT count(*) FROM idempotency_keys") == number
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(add, uuid7(), uuid7())
+    finally:
+        await connection.close()
+
+
 async def test_serving_people_shows_the_members_of_one_workspace_only(process: Process) -> None:
     await process.someone()
     assert await run(process.urls.auth, "SELECT count(*) FROM members") == 1
