@@ -5,6 +5,7 @@ By default small. ``TREADLE_CRASH_RUNS=1000 TREADLE_CRASH_KILLS=20`` is the full
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -19,7 +20,7 @@ import asyncpg
 import pytest
 
 from tests.crash.worker_process import MIX
-from tests.engine.harness import until
+from tests.engine.harness import plan_of, until
 from treadle.base.config import Settings
 from treadle.base.database import DatabaseUrls, create_pool, running_database
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, uuid7
@@ -27,6 +28,8 @@ from treadle.base.migrations import migrate
 from treadle.engine.bell import PostgresBell
 from treadle.engine.blobs import LocalBlobs
 from treadle.engine.store import Store
+from treadle.kernel.graph import NodePolicy
+from treadle.kernel.plan import Plan
 from treadle.kernel.records import decode_records
 
 RUNS = int(os.environ.get("TREADLE_CRASH_RUNS", "60"))
@@ -34,6 +37,17 @@ KILLS = int(os.environ.get("TREADLE_CRASH_KILLS", "4"))
 OVER = "status IN ('COMPLETED', 'FAILED', 'TERMINATED')"
 SECONDS = 60.0 + RUNS
 CHECKOUT = Path(__file__).resolve().parents[2]
+ITEMS = 6_000
+LINE = plan_of(
+    {
+        "src": ("items", {"value": ITEMS}),
+        "do": ("effect", {}, NodePolicy(concurrency=20)),
+        "pair": "join",
+        "out": ("output", {"name": "o"}),
+    },
+    ["src > do", "do > pair.a", "src > pair.b", "pair > out.value"],
+)
+"""What the source sends waits for its turn at the effect, and for what comes of that."""
 pytestmark = pytest.mark.timeout(int(2 * SECONDS))
 
 
@@ -45,10 +59,13 @@ class Load:
     folder: Path
     pool: asyncpg.Pool
 
-    async def queue(self, count: int) -> None:
+    async def queue(self, count: int, plan: Plan = MIX) -> None:
         store = Store(self.pool, PostgresBell(self.pool), LocalBlobs(self.folder / "blobs"))
         for _ in range(count):
-            await store.enqueue(ExecutionId(uuid7()), LOCAL_WORKSPACE, MIX, {})
+            await store.enqueue(ExecutionId(uuid7()), LOCAL_WORKSPACE, plan, {})
+
+    async def waiting(self) -> int:
+        return int(await self.pool.fetchval("SELECT count(*) FROM spilled"))
 
     async def over(self) -> int:
         return int(await self.pool.fetchval(f"SELECT count(*) FROM executions WHERE parent_id IS NULL AND {OVER}"))
@@ -129,6 +146,27 @@ async def test_nothing_is_lost_when_workers_are_killed(load: Load) -> None:
     await load.verify(RUNS)
 
 
+async def test_nothing_is_lost_of_long_lines(load: Load) -> None:
+    """Thousands of items wait in the database when the worker is killed, and its successors."""
+    await load.queue(1, LINE)
+    for part in range(3):
+        async with load.worker() as process:
+            await until(lambda: load.waiting(), SECONDS)
+            await until(partial(got_to, load, 3_000 * (part + 1)), SECONDS)
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+    async with load.worker():
+        await until(lambda: all_over(load), SECONDS)
+    row = await load.pool.fetchrow("SELECT status, firings, outputs FROM executions")
+    assert row is not None
+    assert (row["status"], row["firings"]) == ("COMPLETED", 1 + 2 * ITEMS + ITEMS)
+    assert json.loads(row["outputs"]) == [["o", [number, number]] for number in range(1_000)]
+    bodies = await load.pool.fetch("SELECT body FROM journal ORDER BY seq")
+    records = [record for each in bodies for record in decode_records(each["body"])]
+    assert sorted(record[1] for record in records if record[0] == "end") == list(range(1, 2 + 3 * ITEMS))
+    assert not await load.waiting()
+
+
 async def test_nothing_is_lost_when_the_database_is_killed(load: Load, home: Path) -> None:
     runs = max(20, RUNS // 4)
     await load.queue(runs)
@@ -146,6 +184,10 @@ async def test_nothing_is_lost_when_the_database_is_killed(load: Load, home: Pat
 
 async def events(load: Load) -> int:
     return int(await load.pool.fetchval("SELECT coalesce(sum(count), 0) FROM journal"))
+
+
+async def got_to(load: Load, records: int) -> bool:
+    return await all_over(load) or await events(load) > records
 
 
 async def grown(load: Load, before: int) -> bool:

@@ -3,20 +3,17 @@
 Two disks: PostgreSQL, whose worker is killed at every commit, and a simulated one that commits as often as it can.
 """
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from tests.crash.commits import Watched, killed_at_every_commit
 from tests.engine.harness import Engine, plan_of, sub_agent, until
-from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId
+from treadle.base.ids import LOCAL_WORKSPACE
 from treadle.blocks.foreach import for_each
-from treadle.engine.store import ExecutionRow
-from treadle.engine.worker import Worker
 from treadle.kernel.graph import NodePolicy, RetryPolicy
 from treadle.kernel.plan import Plan
 from treadle.kernel.records import Record, decode_records
@@ -117,61 +114,13 @@ async def read(engine: Engine) -> Disk:
 # --- PostgreSQL, and a worker that is killed at every commit ---
 
 
-class Watched:
-    """A worker whose every commit is looked at, and which dies before or after one of them."""
+def looking(engine: Engine, check: Callable[[Disk], None]) -> Callable[[], Awaitable[None]]:
+    """Checks what PostgreSQL holds."""
 
-    def __init__(self, engine: Engine, check: Callable[[Disk], None]) -> None:
-        self.engine, self.check = engine, check
-        self.commits = 0
-        self.died = asyncio.Event()
-        self.failed: AssertionError | None = None
+    async def look() -> None:
+        check(await read(engine))
 
-    async def start(self, dies_at: int | None = None, *, written: bool = False) -> Worker:
-        worker = await self.engine.start()
-        write = worker.journal._write
-
-        async def watched(*arguments: Any) -> Any:
-            dies = self.commits == dies_at
-            if dies and not written:
-                await self.die()
-            held = await write(*arguments)
-            self.commits += 1
-            await self.look()
-            if dies:
-                await self.die()
-            return held
-
-        worker.journal._write = watched  # type: ignore[method-assign, assignment]
-        return worker
-
-    async def die(self) -> None:
-        self.died.set()
-        await asyncio.Event().wait()
-
-    async def look(self) -> None:
-        try:
-            self.check(await read(self.engine))
-        except AssertionError as error:
-            self.failed = self.failed or error
-
-    async def run(self, plan: Plan, dies_at: int, *, written: bool) -> ExecutionRow:
-        """Run to the end: with another worker after the first has died, if it came to that commit."""
-        worker = await self.start(dies_at, written=written)
-        running = asyncio.create_task(self.engine.run(plan))
-        dying = asyncio.create_task(self.died.wait())
-        await asyncio.wait((running, dying), return_when=asyncio.FIRST_COMPLETED)
-        if self.died.is_set():
-            await self.engine.crash(worker)
-            worker = await self.start()
-            running.cancel()
-            id = await self.engine.value("SELECT id FROM executions WHERE parent_id IS NULL")
-            # Killed before the run was durable, nobody was told of it.
-            running = asyncio.create_task(self.engine.finished(ExecutionId(id)) if id else self.engine.run(plan))
-        dying.cancel()
-        row = await running
-        if self.failed is not None:
-            raise self.failed
-        return row
+    return look
 
 
 CASES: list[tuple[str, Plan, Callable[[Disk], None], list[Any]]] = [
@@ -187,17 +136,12 @@ async def test_killed_at_every_commit(
 ) -> None:
     idle.agents.plans["child"] = child("pure", "effect") if name == "nested" else child("turns")
     idle.agents.plans["middle"] = MIDDLE
-    for death in count():
-        watched = Watched(idle, check)
-        row = await watched.run(plan, death, written=written)
-        assert (row.status, row.outputs) == (Status.COMPLETED, outputs), (death, row.error)
+    runs = 0
+    async for row in killed_at_every_commit(idle, plan, looking(idle, check), written=written):
+        assert (row.status, row.outputs) == (Status.COMPLETED, outputs), (runs, row.error)
         assert set((await read(idle)).status.values()) == {"COMPLETED"}
-        await idle.workers.pop().close()
-        for table in ("journal", "executions"):
-            await idle.connection.execute(f"DELETE FROM {table}")
-        if not watched.died.is_set():
-            break
-    assert death >= 3
+        runs += 1
+    assert runs > 3
 
 
 # --- a disk that commits as often as it can ---
@@ -249,7 +193,7 @@ async def test_an_elements_end_and_its_result_share_a_commit_in_any_rhythm(idle:
 async def test_an_end_that_its_parent_passes_over_is_written_alone(idle: Engine) -> None:
     """The first sub-agent waits for a gate; the block reads it first, so the others' ends are not kept until then."""
     idle.agents.plans["child"] = child("gated_zero")
-    watched = Watched(idle, Disk.check)
+    watched = Watched(idle, looking(idle, Disk.check))
     worker = await watched.start()
     plan = plan_of({"subs": ("agents", {"graph_id": "child", "count": 4}), "all": "collect"}, ["subs > all"])
     id = await worker.submit(LOCAL_WORKSPACE, plan, {})
@@ -269,7 +213,7 @@ async def test_an_end_waits_with_a_parent_that_will_try_again(idle: Engine, monk
     plan = plan_of(
         {"sub": (*sub_agent("child", value=4), policy), "out": ("output", {"name": "o"})}, ["sub > out.value"]
     )
-    watched = Watched(idle, Disk.check_agents)
+    watched = Watched(idle, looking(idle, Disk.check_agents))
     worker = await watched.start()
     id = await worker.submit(LOCAL_WORKSPACE, plan, {})
     machine = worker.roots[id].main.machine
@@ -293,7 +237,7 @@ async def test_sub_agents_end_with_the_firing_that_started_them(idle: Engine) ->
     plan = plan_of(
         {"sub": (*sub_agent("middle", value=1), NodePolicy(timeout=0.1)), "then": "gated"}, ["sub.error > then"]
     )
-    watched = Watched(idle, Disk.check)
+    watched = Watched(idle, looking(idle, Disk.check))
     worker = await watched.start()
     id = await worker.submit(LOCAL_WORKSPACE, plan, {})
     await until(lambda: idle.calls.running["then"])

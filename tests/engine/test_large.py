@@ -10,15 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.engine.harness import Engine, chain, plan_of, sub_agent
+from tests.engine.harness import Engine, chain, plan_of, sub_agent, until
 from treadle.base.errors import NotFound
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, WorkspaceId, uuid7
 from treadle.engine import large
+from treadle.engine.blobs import LocalBlobs
+from treadle.engine.journal import Rows
 from treadle.engine.large import LargeValues, with_contents
 from treadle.engine.rerun import prepare_rerun
 from treadle.engine.retention import sweep_blobs
 from treadle.kernel.plan import Plan
-from treadle.kernel.records import Reference, references, unmarked
+from treadle.kernel.records import Reference, decode_records, references, unmarked
 from treadle.kernel.states import Status
 
 LARGE = "large " * 40_000
@@ -38,6 +40,36 @@ async def queue(engine: Engine, plan: Plan, value: Any) -> ExecutionId:
 
 async def bytes_of(engine: Engine, table: str, column: str) -> int:
     return int(await engine.value(f"SELECT coalesce(max(length({column}::text)), 0) FROM {table}"))
+
+
+async def test_what_is_recorded_while_a_value_is_stored_is_of_the_next_commit(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it is written with whatever goes with it: a summary, the end of a sub-agent."""
+    storing, go_on = asyncio.Event(), asyncio.Event()
+    put, write = LocalBlobs.put, engine.worker.journal._write
+    commits: list[list[str]] = []
+
+    async def slow(*arguments: Any) -> None:
+        storing.set()
+        await go_on.wait()
+        await put(*arguments)
+
+    async def noted(rows: Rows, batches: Any) -> Any:
+        commits.append([record[0] for body in rows.bodies for record in decode_records(body)])
+        return await write(rows, batches)
+
+    monkeypatch.setattr(LocalBlobs, "put", slow)
+    monkeypatch.setattr(engine.worker.journal, "_write", noted)
+    plan = plan_of({"src": ("items", {"value": [LARGE]}), "late": ("gated_zero", {"value": 0})}, [])
+    running = asyncio.create_task(engine.run(plan))
+    await storing.wait()
+    (root,) = engine.worker.roots.values()
+    engine.calls.gate.set()
+    await until(lambda: root.main.machine.finished)
+    go_on.set()
+    assert (await running).status is Status.COMPLETED
+    assert commits == [["begin", "end"], ["end", "close"]]
 
 
 # --- what refers to a value ---

@@ -58,7 +58,9 @@ async def test_a_snapshot_is_what_its_records_lead_to(engine: Engine) -> None:
             fold_summary(summary, machine, record)
             apply(machine, record)
     ((_, again),) = decode_records(encode_records([("snapshot", dump(machine, summary))]))
-    assert snapshots.read(row["body"]) == again
+    state = snapshots.read(row["body"])
+    assert state.pop("chunks") == []
+    assert state == again
     assert await engine.value("SELECT count(*) FROM snapshots") == 1
 
 

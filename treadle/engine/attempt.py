@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -11,9 +11,10 @@ from treadle.base.ids import WorkspaceId
 from treadle.engine.ports import Services, Settlement
 from treadle.engine.run import NodeSpec
 from treadle.engine.secrets import FiringSecrets
+from treadle.kernel.firing import Firing
 from treadle.kernel.normal import SCALARS, NotData, normal
-from treadle.sdk.block import Block, Emission
-from treadle.sdk.context import Context, Suspend
+from treadle.sdk.block import Block, Emission, Work
+from treadle.sdk.context import Context, Suspend, Usage
 from treadle.sdk.credentials import Credentials
 from treadle.sdk.errors import BlockError, RetryLater
 
@@ -40,6 +41,36 @@ class Outcome:
         self.error = secrets.masked(self.error)
         if self.suspended is not None:
             self.suspended.payload = secrets.sealed(self.suspended.payload)
+
+
+def restart_refusal(spec: NodeSpec, firing: Firing) -> str:
+    """Why a firing whose start was durable and whose end was not may not run again after a crash; empty if it may."""
+    if not firing.begun:
+        return ""
+    if spec.node.policy.on_restart == "fail":
+        return "Its worker died while it ran, and the node says not to run again after that."
+    if would_repeat(spec, firing):
+        return f"Its worker died after it had sent {firing.emitted} values; the block cannot go on from there."
+    return ""
+
+
+def would_repeat(spec: NodeSpec, firing: Firing) -> bool:
+    """Whether running the firing again would do again what it did outside before the values it has sent."""
+    block = spec.block
+    return bool(firing.emitted and block is not None and block.work is Work.EFFECT and not block.resumable)
+
+
+def recorded_usage(usage: Usage) -> dict[str, Any]:
+    """What an attempt has used of models and paid services, as its record says it; empty when that is nothing."""
+    if not (usage.calls or usage.input_tokens or usage.output_tokens or usage.cost_usd):
+        return {}
+    return {
+        "tokens": usage.input_tokens + usage.output_tokens,
+        "sent_tokens": usage.input_tokens,
+        "received_tokens": usage.output_tokens,
+        "calls": usage.calls,
+        "usd": usage.cost_usd,
+    }
 
 
 def run_inline(spec: NodeSpec, block: Block, inputs: Mapping[str, Any], context: Context) -> Outcome:
@@ -75,11 +106,12 @@ async def run_attempt(
     services: Services,
     workspace: WorkspaceId,
     held: int,
-    emit: Callable[[Emission], None] | None = None,
+    emit: Callable[[Emission], Awaitable[None] | None] | None = None,
 ) -> Outcome:
     """Run one attempt of a firing in the current task, within the node's time limit.
 
-    ``emit`` is given each output of a streaming block as it is made; other blocks' outputs are in the outcome.
+    ``emit`` is given each output of a streaming block as it is made, and may ask it to wait before it goes on; other
+    blocks' outputs are in the outcome.
     """
     block = spec.block
     outcome = Outcome()
@@ -99,8 +131,8 @@ async def run_attempt(
                     skip -= 1
                 elif emit is None:
                     outcome.outputs.append(sent)
-                else:
-                    emit(sent)
+                elif (pause := emit(sent)) is not None:
+                    await pause
     except Suspend as wish:
         note_wish(outcome, wish)
     except TimeoutError:

@@ -107,6 +107,8 @@ class Endings:
         root.record(run, ("close", status, now, error or ""))
         self.change(run, Status(status), error)
         root.services.doors.close_files(run.id)
+        if run.spilling:
+            root.batch().spent.append(run.id)
         if run.parent is not None:
             parent, firing, slot = run.parent
             starter = parent.machine.firings.get(firing)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import asyncpg
 import msgspec
 
+from treadle.base.heap import give_back
 from treadle.base.ids import ExecutionId, WorkerId, WorkspaceId
-from treadle.engine import snapshots
+from treadle.engine import snapshots, spilled_rows
 from treadle.engine.ports import AtOnce
 from treadle.engine.summary import storable
 from treadle.kernel.budget import Spent
@@ -24,12 +25,16 @@ from treadle.kernel.states import FINAL
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from treadle.engine.run import Kept
+
 ROWS_OF = 2_000
 """Records that one journal row carries at most."""
 CALLS_AT_ONCE = 100
 """Roots that are told of a commit in one turn of the loop."""
 OnCommitted = Callable[["Rows", set["UUID"]], None]
 """Given what was written, and the roots for which that is durable: rows of others are to be passed over."""
+GIVE_BACK_BYTES = 32 * 1024 * 1024
+"""When so much has been moved from memory to the database at once, the system is to have that memory."""
 HIGH_WATER = 20_000
 """Records of one root that may wait for the disk before its pure firings pause."""
 
@@ -91,6 +96,8 @@ class Batch:
         "reviews",
         "runs",
         "snapshots",
+        "spent",
+        "spilled",
         "stored",
     )
 
@@ -105,8 +112,12 @@ class Batch:
         """Called once the batch is durable; not when the lease is lost."""
         self.before: list[Awaitable[None]] = []
         """What must be durable before the records are: large values that they refer to."""
-        self.snapshots: list[tuple[Any, int, bytes]] = []
-        """(run, sequence number, content) to write once the records are durable."""
+        self.spilled: dict[UUID, dict[int, Kept]] = {}
+        """By execution and key, what is kept elsewhere because of the records, and written before them."""
+        self.snapshots: list[snapshots.Snapshot] = []
+        """To write once the records are durable."""
+        self.spent: list[UUID] = []
+        """Executions of which nothing needs to be kept elsewhere any more, once the records are durable."""
         self.stored = 0
         """Bytes of those large values."""
 
@@ -165,9 +176,16 @@ class Journal:
     """
 
     def __init__(
-        self, connection: asyncpg.Connection, worker: WorkerId, at_once: AtOnce, on_broken: Callable[[], None]
+        self,
+        connection: asyncpg.Connection,
+        pool: asyncpg.Pool,
+        worker: WorkerId,
+        at_once: AtOnce,
+        on_broken: Callable[[], None],
     ) -> None:
         self._connection = connection
+        self.pool = pool
+        """For reading what was written."""
         self.worker = worker
         self._at_once = at_once
         self._on_broken = on_broken
@@ -247,14 +265,16 @@ class Journal:
                         self._committed = None
 
     async def _commit(self, batches: dict[Owner, Batch]) -> None:
-        for owner, batch in list(batches.items()):
-            if batch.before and (failed := await _first_failure(batch.before)) is not None:
-                del batches[owner]
-                await self._give_up(owner, f"A large value could not be stored: {failed}")
+        # Before anything is waited for: what is recorded meanwhile is of the next commit, with all that goes with it.
         rows, broken = _rows(batches)
-        held = await self._write(rows, batches)
+        for owner, batch in batches.items():
+            if (batch.before or batch.spilled) and (reason := await self._prepare(owner, batch)):
+                broken[owner] = reason
+        writable = _only(rows, {owner.id for owner in batches if owner not in broken}) if broken else rows
+        held = await self._write(writable, batches)
         if self.on_committed is not None:
             self.on_committed(rows, held)
+        spent: list[UUID] = []
         for owner, batch in batches.items():
             if owner in broken:
                 await self._give_up(owner, broken[owner])
@@ -264,12 +284,31 @@ class Journal:
                 if rows.moved_on and owner.id in rows.moved_on:
                     owner.moved_on()
                 if batch.snapshots:
-                    await snapshots.save(self._connection, owner, batch)
+                    await snapshots.save(self._connection, self.worker, owner, batch)
+                spent += batch.spent
                 self._durable.append((owner, batch))
+        if spent:
+            await spilled_rows.forget(self._connection, spent)
         if not self._calling:
             self._call_back()
         while self._failed:
             await self._give_up(*self._failed.popleft())
+
+    async def _prepare(self, owner: Owner, batch: Batch) -> str:
+        """Write what must be durable before the records are. Why that cannot be, or nothing."""
+        if batch.before and (failed := await _first_failure(batch.before)) is not None:
+            return f"A large value could not be stored: {failed}"
+        for execution in batch.spent:
+            batch.spilled.pop(execution, None)
+        written = 0
+        try:
+            for execution, spilled in batch.spilled.items():
+                written += await spilled_rows.save(self._connection, owner, execution, spilled)
+        except (TypeError, ValueError, RecursionError) as error:
+            return f"What waits in front of a node cannot be written: {error}"
+        if written >= GIVE_BACK_BYTES:
+            give_back()  # the records of all these values are still to be sent, which takes as much again
+        return ""
 
     def _call_back(self) -> None:
         """Tell a part of the owners that they are durable; the rest in the loop's next turn.

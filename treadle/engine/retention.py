@@ -33,6 +33,7 @@ _REFERRING = {
     "inbox": ("payload",),
     "reviews": ("payload", "decision"),
     "snapshots": ("body",),
+    "spilled": ("body",),
     "journal": ("body",),
 }
 """Everything that may refer to large values: columns by table."""
@@ -108,8 +109,14 @@ async def sweep_blobs(dsn: str, folder: Path, *, grace: timedelta = GRACE) -> in
 
 
 async def drop_snapshots(pool: asyncpg.Pool) -> None:
-    """Snapshots of runs that are over are of no more use."""
-    await pool.execute(f"DELETE FROM snapshots s USING executions e WHERE e.id = s.root_id AND e.{_FINAL}")
+    """Snapshots of runs that are over are of no more use, nor is what those kept out of memory.
+
+    A worker that had lost its lease may have written some of that after the run was over, and even deleted.
+    """
+    for table in ("snapshots", "spilled"):
+        await pool.execute(f"DELETE FROM {table} s USING executions e WHERE e.id = s.root_id AND e.{_FINAL}")
+    gone = "NOT EXISTS (SELECT 1 FROM executions e WHERE e.id = s.root_id)"
+    await pool.execute(f"DELETE FROM spilled s WHERE s.root_id < $1 AND {gone}", first_id(datetime.now(UTC) - GRACE))
 
 
 # --- partitions ---
@@ -173,7 +180,7 @@ async def _forget_executions(
     only = " AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.root_id = e.id)" if without_journal else ""
     gone = f"SELECT e.id FROM executions e WHERE e.parent_id IS NULL AND e.id >= $1 AND e.id < $2 AND e.{_FINAL}{only}"
     roots = [row["id"] for row in await connection.fetch(gone, first, end)]
-    for table in ("reviews", "snapshots", "inbox"):
+    for table in ("reviews", "snapshots", "spilled", "inbox"):
         await connection.execute(f"DELETE FROM {table} WHERE root_id = ANY ($1)", roots)
     family = "id = ANY ($1) OR (root_id = ANY ($1) AND parent_id IS NOT NULL)"
     await connection.execute(

@@ -7,13 +7,13 @@ whole journal of the root, its own start record included, is durable.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from treadle.base.ids import ExecutionId, WorkspaceId
 from treadle.engine import snapshots
-from treadle.engine.attempt import Outcome, run_attempt, run_inline
+from treadle.engine.attempt import Outcome, recorded_usage, restart_refusal, run_attempt, run_inline, would_repeat
 from treadle.engine.doors import make_context
 from treadle.engine.endings import REACTIONS, Ended, Endings
 from treadle.engine.journal import HIGH_WATER, Batch, Journal
@@ -22,6 +22,7 @@ from treadle.engine.ports import Services
 from treadle.engine.rows import charge_row, created_row
 from treadle.engine.run import NodeSpec, Run
 from treadle.engine.secrets import FiringSecrets
+from treadle.engine.spill import Spills
 from treadle.engine.summary import final_status, fold_summary, plain_json
 from treadle.kernel.budget import Spent
 from treadle.kernel.firing import Firing, Phase
@@ -77,6 +78,7 @@ class Root:
         """Set when the worker lets go of it; None when it was lost."""
         self.large = LargeValues(workspace, services.blobs)
         self.endings = Endings(self, journal)
+        self.spills = Spills(self, journal)
         self._journal = journal
         self._on_over = on_over
         self._loop = asyncio.get_running_loop()
@@ -96,6 +98,12 @@ class Root:
     def batch(self) -> Batch:
         """What this root writes with the next commit."""
         return self._journal.batch(self)
+
+    def durable(self) -> "asyncio.Future[None]":
+        """Comes when all that is recorded so far is durable; never, when the lease is lost before that."""
+        told: asyncio.Future[None] = self._loop.create_future()
+        self.batch().callbacks.append(partial(_settle, told))
+        return told
 
     def record(self, run: Run, record: Record) -> None:
         """Add a record to the run's journal."""
@@ -149,6 +157,7 @@ class Root:
     def joined(self, run: Run) -> None:
         """A run belongs to the tree from now on."""
         self.runs[run.id] = run
+        self.spills.mind(run)
         self.secretive = self.secretive or any(spec.secretive for spec in run.specs)
 
     def _secrets(self) -> FiringSecrets | None:
@@ -215,6 +224,8 @@ class Root:
             ready = run.machine.ready
             steps = 0
             while ready:
+                if run.spilling and not self.spills.complete(run, ready[0]):
+                    break
                 self._start(run, ready.popleft())
                 steps += 1
                 if not steps & 15 and (clock() > deadline or len(run.pending) > HIGH_WATER):
@@ -222,7 +233,8 @@ class Root:
                     return
             self._todo.popleft()
             run.queued = False
-            self.check(run)
+            if not ready:
+                self.check(run)
 
     def _resume_drain_later(self, run: Run) -> None:
         if self.enforce():
@@ -271,7 +283,7 @@ class Root:
     def launch(self, run: Run, firing: Firing, spec: NodeSpec) -> None:
         """Begin an attempt in a task of its own; for an effect, once its start is durable."""
         self.active += 1
-        refusal = spec.refusal or self._restart_refusal(firing, spec)
+        refusal = spec.refusal or restart_refusal(spec, firing)
         if refusal:
             self._conclude(run, firing, spec, Outcome(error=refusal), 0)
             return
@@ -293,21 +305,6 @@ class Root:
         inputs = run.machine.inputs_of(firing)
         chosen = run.settings.get("credentials")
         return {**inputs, **chosen.get(run.plan.graph_id, {}).get(spec.node.id, {})} if chosen else inputs
-
-    def _restart_refusal(self, firing: Firing, spec: NodeSpec) -> str:
-        """Why a firing whose start was durable and whose end was not may not run again after a crash."""
-        if not firing.begun:
-            return ""
-        if spec.node.policy.on_restart == "fail":
-            return "Its worker died while it ran, and the node says not to run again after that."
-        if self._would_repeat(firing, spec):
-            return f"Its worker died after it had sent {firing.emitted} values; the block cannot go on from there."
-        return ""
-
-    def _would_repeat(self, firing: Firing, spec: NodeSpec) -> bool:
-        """Whether running the firing again would do again what it did outside before the values it has sent."""
-        block = spec.block
-        return bool(firing.emitted and block is not None and block.work is Work.EFFECT and not block.resumable)
 
     def _record_start(self, run: Run, firing: Firing, spec: NodeSpec, inputs: dict[str, Any], held: int) -> None:
         batch = self.batch()
@@ -365,30 +362,24 @@ class Root:
             settled = outcome.settlement
             self.batch().charges.append(charge_row(self, run, firing, "settle", settled.amount, settled.written_off))
         microseconds = int((self.services.clock.monotonic() - began) * 1e6)
-        usage = context.usage
-        extra: dict[str, Any] = {}
-        if usage.calls or usage.input_tokens or usage.output_tokens or usage.cost_usd:
-            extra = {
-                "tokens": usage.input_tokens + usage.output_tokens,
-                "sent_tokens": usage.input_tokens,
-                "received_tokens": usage.output_tokens,
-                "calls": usage.calls,
-                "usd": usage.cost_usd,
-            }
+        extra = recorded_usage(context.usage)
         if outcome.settlement.amount:
             extra["cost"] = outcome.settlement.amount
             self.spent.credits += outcome.settlement.amount
         self._conclude(run, firing, spec, outcome, microseconds, extra)
 
-    def _emit(self, run: Run, firing: Firing, secrets: FiringSecrets | None, emission: tuple[str, Any]) -> None:
-        """A streaming block sent a value: recorded, and on its way."""
+    def _emit(
+        self, run: Run, firing: Firing, secrets: FiringSecrets | None, emission: tuple[str, Any]
+    ) -> Awaitable[None] | None:
+        """A streaming block sent a value: recorded, and on its way. It waits while the disk is far behind."""
         if self.over or run.closed:
-            return
+            return None
         pin, value = emission if secrets is None else secrets.sealed(emission)
         self.record(run, ("out", firing.number, pin, self.large.recorded_value(value, self.batch()), firing.node))
         run.machine.emitted(firing.number, pin, value)
         run.grown()
         self.wake(run)
+        return self.durable() if len(run.pending) > HIGH_WATER else None
 
     def _cut_short(self, run: Run) -> None:
         """An attempt is over without a result: its run was ended under it."""
@@ -406,7 +397,7 @@ class Root:
         extra: dict[str, Any] | None = None,
     ) -> None:
         self.active -= 1
-        if outcome.suspended is not None and self._would_repeat(firing, spec):
+        if outcome.suspended is not None and would_repeat(spec, firing):
             outcome.suspended = None
             outcome.error = f"It wants to wait after it has sent {firing.emitted} values, and cannot go on from there."
         if outcome.suspended is not None:
@@ -528,7 +519,7 @@ class Root:
 
     def _snapshot(self, run: Run) -> None:
         if run.pending:
-            snapshots.take(run, self.large, self.batch())
+            snapshots.take(run, self.large, self.spills, self.batch())
 
     def enforce(self) -> bool:
         """Stop the root if it has passed one of its budgets; whether it had."""
@@ -539,7 +530,7 @@ class Root:
 
     def rest(self) -> None:
         """Put the root to sleep if all that is left waits for a time, a person or an event."""
-        if self.over or self._todo or self.active > self.awaiting:
+        if self.over or self._todo or self.active > self.awaiting or self.spills.loading:
             return
         blocked = [(run, firing) for run in self.open_runs() for firing in run.machine.blocked_firings()]
         dues = [firing.due for _, firing in blocked if firing.due is not None]
@@ -585,6 +576,7 @@ class Root:
     def abandon(self) -> None:
         """The worker leaves: running attempts are cut off, and begin again wherever the root is claimed next."""
         self.over = True
+        self.spills.cancel()
         for run in self.runs.values():
             run.cancel()
             run.machine.ready.clear()
@@ -598,3 +590,8 @@ class Root:
         """When the earliest timer of the tree is due, in milliseconds since 1970."""
         dues = [f.due for run in self.open_runs() for f in run.machine.blocked_firings() if f.due is not None]
         return min(dues, default=None)
+
+
+def _settle(told: "asyncio.Future[None]") -> None:
+    if not told.done():
+        told.set_result(None)

@@ -1,18 +1,19 @@
 """One execution while a worker holds it: its state machine, and what is still to be written of it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from treadle.base.ids import ExecutionId
 from treadle.engine.ports import Services, policy_refusal
 from treadle.engine.secrets import has_secrets
-from treadle.engine.summary import Summary
+from treadle.engine.summary import OUTPUTS_KEPT, Summary
 from treadle.kernel.firing import Firing
+from treadle.kernel.lane import Entry, unpack_set, unpack_value
 from treadle.kernel.machine import Machine
 from treadle.kernel.plan import Plan, PlanNode
-from treadle.kernel.records import Record
+from treadle.kernel.records import Record, encode_records
 from treadle.sdk.block import Block, Work
 from treadle.sdk.context import Context
 
@@ -59,6 +60,39 @@ def node_specs(plan: Plan, services: Services) -> list[NodeSpec]:
     return known
 
 
+class Kept:
+    """A chunk that the state of a run refers to, as far as it is in memory."""
+
+    __slots__ = ("entries", "inside", "left", "loading", "unwritten")
+
+    def __init__(self, unwritten: Sequence[Entry] | None = None, inside: Sequence[int] = ()) -> None:
+        self.unwritten: Sequence[Entry] | bytes | None = unwritten
+        """Its packed entries, or what they are as a row, until they are written."""
+        self.entries: list[Entry] | None = None
+        """While firings are given what they hold."""
+        self.left = 0
+        """Entries that no firing was given since then."""
+        self.inside = inside
+        """Keys of other chunks that its entries refer to."""
+        self.loading = False
+
+    def encoded(self) -> bytes:
+        """What is not written yet as it will be in its row.
+
+        Raises:
+            TypeError, ValueError, RecursionError: it has no form in which it could be written.
+        """
+        if not isinstance(self.unwritten, bytes):
+            self.unwritten = encode_records(list(self.unwritten or ()))
+        return self.unwritten
+
+    def fill(self, packed: Sequence[Sequence[Any]]) -> None:
+        """The entries are at hand."""
+        self.entries = [unpack_value(each) if len(each) == 2 else unpack_set(each) for each in packed]
+        self.left = len(self.entries)
+        self.loading = False
+
+
 class Run:
     """An execution in memory. The root that it belongs to drives it."""
 
@@ -82,6 +116,8 @@ class Run:
         "snapshot_due",
         "snapshot_seq",
         "specs",
+        "spilled",
+        "spilling",
         "started",
         "summary",
         "tasks",
@@ -102,6 +138,8 @@ class Run:
         self.id = id
         self.plan = plan
         self.machine = Machine(plan)
+        if parent is None:
+            self.machine.outputs_kept = OUTPUTS_KEPT
         self.summary = Summary(len(plan.nodes))
         self.specs = node_specs(plan, services)
         self.inline_context: Context | None = None
@@ -119,6 +157,10 @@ class Run:
         """Sequence number of the last record that the newest snapshot covers."""
         self.snapshot_due = SNAPSHOTS_FROM
         """Sequence number from which on a snapshot is thought of."""
+        self.spilled: dict[int, Kept] = {}
+        """What is known of the chunks that the state refers to, by key."""
+        self.spilling = False
+        """Whether there may be rows of it: the state has referred to a chunk, or somebody else has held the run."""
         self.pending: list[Record] = []
         self.tasks: dict[int, asyncio.Task[None]] = {}
         """Running attempts by firing."""

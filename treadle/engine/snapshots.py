@@ -1,36 +1,46 @@
 """Snapshots of long runs: recovery then reads one of them and the records after it, instead of the whole journal.
 
 A snapshot says what the first *n* records led to. It is taken when the state machine has been fed exactly those, and
-written once the commit that holds the last of them is durable: a snapshot never knows more than the journal.
+written once the commit that holds the last of them is durable: a snapshot never knows more than the journal. It is
+only a short cut: one of an earlier format is passed over.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from treadle.engine.run import SNAPSHOTS_FROM, Run
+from treadle.base.ids import WorkerId
+from treadle.engine.run import SNAPSHOTS_FROM, Kept, Run
 from treadle.kernel.machine import Machine
-from treadle.kernel.records import decode_records, encode_records
+from treadle.kernel.records import FORMAT, decode_records, encode_records
 from treadle.kernel.snapshot import dump, restore
 
 if TYPE_CHECKING:
     from treadle.engine.journal import Batch, Owner
     from treadle.engine.large import LargeValues
+    from treadle.engine.spill import Spills
 
 EVERY = SNAPSHOTS_FROM
 """Records between two snapshots of a run, at least."""
-
-_SAVE = """
-WITH saved AS (
-    INSERT INTO snapshots (execution_id, root_id, workspace_id, seq, body) VALUES ($1, $2, $3, $4, $5)
-    ON CONFLICT DO NOTHING
-)
-DELETE FROM snapshots WHERE execution_id = $1 AND seq < $4
-"""
+_SAVE = "SELECT snapshots_save_v1($1, $2, $3, $4, $5, $6::smallint, $7, $8, $9)"
 
 
-def take(run: Run, large: "LargeValues", batch: "Batch") -> None:
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot that waits for the commit of its records."""
+
+    run: Run
+    seq: int
+    body: bytes
+    newest: int
+    """The newest key of what was kept elsewhere then."""
+    needed: list[int]
+    """Keys up to that one which the state refers to."""
+
+
+def take(run: Run, large: "LargeValues", spills: "Spills", batch: "Batch") -> None:
     """Take a snapshot of the run if enough has happened since the last; ``batch`` holds its latest records."""
     if run.seq - run.snapshot_seq < max(EVERY, 2 * _size(run.machine)):
         run.snapshot_due = run.seq + EVERY
@@ -38,15 +48,18 @@ def take(run: Run, large: "LargeValues", batch: "Batch") -> None:
     run.snapshot_seq = run.seq
     run.snapshot_due = run.seq + EVERY
     state = _with_references(dump(run.machine, run.summary), large, batch)
+    newest, needed = spills.needed(run)
+    state["chunks"] = list(needed.items())
     firings = state.pop("firings")
     body = encode_records([("snapshot", state), *(("firing", *each) for each in firings)])
-    batch.snapshots.append((run, run.seq, body))
+    batch.snapshots.append(Snapshot(run, run.seq, body, newest, list(needed)))
 
 
-async def save(connection: asyncpg.Connection, owner: "Owner", batch: "Batch") -> None:
+async def save(connection: asyncpg.Connection, worker: WorkerId, owner: "Owner", batch: "Batch") -> None:
     """Write the snapshots of a batch that is durable; they replace older ones."""
-    for run, seq, body in batch.snapshots:
-        await connection.execute(_SAVE, run.id, owner.id, owner.workspace, seq, body)
+    for each in batch.snapshots:
+        held = (worker, owner.id, owner.epoch, each.run.id)
+        await connection.execute(_SAVE, *held, each.seq, FORMAT, each.body, each.newest, each.needed)
 
 
 def read(body: bytes) -> dict[str, Any]:
@@ -58,6 +71,7 @@ def read(body: bytes) -> dict[str, Any]:
 def bring_back(run: Run, seq: int, state: dict[str, Any]) -> None:
     """Put a fresh run into the state of a snapshot."""
     restore(run.machine, run.summary, state)
+    run.spilled = {key: Kept(inside=inside) for key, inside in state["chunks"]}
     run.seq = run.snapshot_seq = seq
     run.snapshot_due = seq + EVERY
 

@@ -128,7 +128,7 @@ class Worker:
             process_name(),
             self._lease_seconds,
         )
-        self.journal = Journal(self._journal_connection, self.id, self._at_once, self._broken)
+        self.journal = Journal(self._journal_connection, self.pool, self.id, self._at_once, self._broken)
         self.journal.on_committed = self.on_committed
         self.journal.start()
         self.recovery = Recovery(self.pool, self.store, self._services, self.journal)
@@ -348,7 +348,7 @@ class Worker:
         roots = await recovery.roots(rows, self._forget)
         told = await inbox.open_rows(self.pool, self._services.blobs, [row.id for row in rows])
         for root in roots:
-            if self.id == me and not self._away:
+            if self.id == me and not self._away and not root.over:
                 try:
                     self._take_up(root, told.get(root.id, ()))
                 except Exception as error:  # noqa: BLE001 (what breaks one run must not hold up the others)

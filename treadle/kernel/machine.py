@@ -31,7 +31,6 @@ class NodeState:
         "index",
         "inflight",
         "latest",
-        "limit",
         "plan",
         "queues",
         "running",
@@ -43,8 +42,6 @@ class NodeState:
         self.plan = plan
         self.single = plan.linked[0] if len(plan.linked) == 1 else None
         """The only linked pin, when there is one: what arrives there is a complete set, and needs no queue."""
-        self.limit = NO_LIMIT
-        """How many entries a lane of the node may have in memory in one piece."""
         self.queues: dict[str, Lane] = {} if self.single is not None else {pin: Lane() for pin in plan.linked}
         self.latest: dict[str, tuple[Any, Cause]] = {}
         """The latest value of each static pin: it fills sets that lack the pin, and is not consumed."""
@@ -110,6 +107,7 @@ class Machine:
         """Re-run: starting nodes whose first firing was taken over."""
         self.outputs_kept = NO_LIMIT
         """How many of the execution's outputs are wanted."""
+        self._limit = NO_LIMIT
         self._full: Callable[[Lane, bool], None] = _let_grow
         self._opened: Callable[[Lane, Chunk], None] | None = None
         for collect in plan.collects:
@@ -125,13 +123,11 @@ class Machine:
         complete sets: it replaces some of them by a chunk, or raises the lane's limit. ``opened`` is told of a chunk
         whose entries will be let go next.
         """
-        self._full, self._opened = full, opened
+        self._limit, self._full, self._opened = limit, full, opened
         for state in self.nodes:
-            # A replay needs the names under which an agent's outputs are sent, and has no values of what is elsewhere.
-            named_by_link = state.plan.kind == "Output" and "name" in state.plan.linked
-            state.limit = NO_LIMIT if named_by_link else limit
-            for lane in state.lanes():
-                lane.limit, lane.opened = state.limit, opened
+            if state.queues or state.backlog is not None:
+                for lane in state.lanes():
+                    lane.limit, lane.opened = self._limit_of(state), opened
 
     # ---- events -----------------------------------------------------------------------------------------------
 
@@ -357,7 +353,7 @@ class Machine:
             return
         lane = state.queues.get(route.pin)
         if lane is None:
-            lane = state.queues[route.pin] = Lane(state.limit, self._opened)
+            lane = state.queues[route.pin] = self._new_lane(state)
         lane.last.append((value, cause))
         while self.open and (found := self._take_set(state)) is not None:
             self._fire(state, route.sink, *found)
@@ -385,6 +381,14 @@ class Machine:
             if lane.head:
                 lane.pop()
         return {pin: value for pin, (value, _) in chosen.items()}, tuple(cause for _, cause in chosen.values())
+
+    def _new_lane(self, state: NodeState) -> Lane:
+        return Lane(self._limit_of(state), self._opened)
+
+    def _limit_of(self, state: NodeState) -> int:
+        # A replay needs the names under which an agent's outputs are sent, and has no values of what is elsewhere.
+        named_by_link = state.plan.kind == "Output" and "name" in state.plan.linked
+        return NO_LIMIT if named_by_link else self._limit
 
     def _take_all_sets(self) -> None:
         for node, state in enumerate(self.nodes):
@@ -414,7 +418,7 @@ class Machine:
         self.count += 1
         lane = state.backlog
         if lane is None:
-            lane = state.backlog = Lane(state.limit, self._opened)
+            lane = state.backlog = self._new_lane(state)
         lane.last.append((self.count, values, causes))
         if len(lane.last) > lane.limit:
             self._full(lane, True)

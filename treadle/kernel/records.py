@@ -33,8 +33,8 @@ import msgspec
 
 from treadle.kernel.machine import Machine
 
-FORMAT = 2
-"""Version of this form. A worker claims only executions whose format it can read."""
+FORMAT = 3
+"""Version of this form, and of snapshots. A worker claims only executions whose format it can read."""
 REFERENCES_IN_ROWS = 2
 """The first format in which the inputs of a queued run, and what people tell a run, may be references."""
 

@@ -3,11 +3,17 @@
 import json
 from typing import Any
 
-from tests.main.installs import AGENT, ASKING, FAILING, GREETING, INPUT, OUTPUT, TEMPLATE, WAITING, agent
+import pytest
+
+from tests.engine.harness import until
+from tests.main.installs import AGENT, ASKING, FAILING, GREETING, INPUT, OUTPUT, REVIEW, TEMPLATE, WAITING, agent
 from tests.web.conftest import Client
+from treadle.engine import spill
 
 RUNS = "/api/v2/executions"
 LARGE = "large " * 20_000
+ITEMS = "f66a3543-28d3-4ab5-8945-9b336371e2ce"
+SECRET = "canary-1d9c44"
 
 
 def _hidden(format: str) -> dict[str, Any]:
@@ -128,16 +134,42 @@ async def test_a_run_that_is_over_is_deleted_with_all_that_was_recorded(client: 
     await client.post(f"{RUNS}/{id}/reviews/2", {"approved": True}, status=202)
     await client.ended(id)
     await client.post(f"{RUNS}/{id}/share", status=201)
+    pool = client.site.worker.pool
+    await pool.execute("INSERT INTO spilled SELECT id, 1, id, workspace_id, '' FROM executions WHERE id::text = $1", id)
     other = (await client.execute(FAILING, of=-1))["id"]
     assert (await client.http.delete(f"{RUNS}/{id}")).json() == {"ok": True}
     for path in ("", "/firings", "/events", "/reviews", "/download"):
         assert (await client.http.get(f"{RUNS}/{id}{path}")).status_code == 404
     assert (await client.http.delete(f"{RUNS}/{id}")).status_code == 404
-    pool = client.site.worker.pool
-    for table in ("executions", "journal", "snapshots", "reviews", "inbox"):
+    for table in ("executions", "journal", "snapshots", "spilled", "reviews", "inbox"):
         assert await pool.fetchval(f"SELECT count(*) FROM {table} WHERE root_id::text = $1", id) == 0
     assert await pool.fetchval("SELECT count(*) FROM execution_shares WHERE execution_id::text = $1", id) == 0
     assert (await client.get(f"{RUNS}/{other}"))["status"] == "FAILED"
+
+
+async def test_secrets_that_wait_in_the_database_are_encrypted(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spill, "LOOK_AT", 2)
+    monkeypatch.setattr(spill, "ENTRIES", 8)
+    document = agent(
+        {
+            "key": (INPUT, {"name": "key", "secret": True}),
+            "each": (ITEMS, {"items": list(range(150))}),
+            "text": (TEMPLATE, {"format": "{{n}} {{key}}"}),
+            "ask": (REVIEW, {"name": "Good?"}),
+        },
+        [
+            ("key", "result", "text", "values_#_key"),
+            ("each", "item", "text", "values_#_n"),
+            ("text", "output", "ask", "data"),
+        ],
+    )
+    id = (await client.execute(document, status=202, key=SECRET))["execution_id"]
+    pool = client.site.worker.pool
+    bodies = await until(lambda: pool.fetch("SELECT body FROM spilled WHERE root_id::text = $1", id))
+    assert all(b"treadle-secret." in each["body"] and SECRET.encode() not in each["body"] for each in bodies)
+    await client.post(f"{RUNS}/{id}/stop", status=202)
+    await client.ended(id)
+    assert await pool.fetchval("SELECT count(*) FROM spilled WHERE root_id::text = $1", id) == 0
 
 
 async def test_a_sub_agents_run_goes_with_the_run_that_started_it(client: Client) -> None:
