@@ -22,8 +22,16 @@ class Number(Inputs):
     value: int = pin("A number.", default=0)
 
 
+class Anything(Inputs):
+    value: Any = pin("Anything.", default=None)
+
+
 class Result(Outputs):
     value: int = pin("The number that follows.")
+
+
+class AnyResult(Outputs):
+    value: Any = pin("What follows.")
 
 
 class Moment(Outputs):
@@ -71,8 +79,15 @@ async def items(inputs: Amount, ctx: Context) -> Stream:
         yield "value", number
 
 
-@block(id="bench-sleep", name="BenchSleepBlock", outputs=Result, work=Work.EFFECT)
-async def sleep(inputs: Number, ctx: Context) -> Stream:
+@block(id="bench-texts", name="BenchTextsBlock", outputs=AnyResult, work=Work.PURE, short=True)
+async def texts(inputs: Amount, ctx: Context) -> Stream:
+    """Send as many different texts of 2 kB as asked."""
+    for number in range(inputs.amount):
+        yield "value", f"{number:08}" * 250
+
+
+@block(id="bench-sleep", name="BenchSleepBlock", outputs=AnyResult, work=Work.EFFECT)
+async def sleep(inputs: Anything, ctx: Context) -> Stream:
     """Stay at work for ten minutes."""
     MOMENTS.append(time.perf_counter())
     await asyncio.sleep(600)
@@ -90,7 +105,7 @@ async def tick(inputs: Pace, ctx: Context) -> Stream:
         due += inputs.every
 
 
-BLOCKS: tuple[Block, ...] = (add, send, note, note_send, items, sleep, tick)
+BLOCKS: tuple[Block, ...] = (add, send, note, note_send, items, texts, sleep, tick)
 
 
 def chain(length: int, block_id: str, registry: Registry) -> Plan:
@@ -103,6 +118,12 @@ def through_three(amount: int, registry: Registry) -> Plan:
     """Items that each pass three nodes."""
     nodes = [_node("source", items.id, {"amount": amount}), *(_node(f"n{i}", add.id, {}) for i in range(3))]
     return _plan(f"items-{amount}", nodes, _line(nodes), registry)
+
+
+def queued(amount: int, source: str, registry: Registry) -> Plan:
+    """Items of which a hundred are at work for long while the others wait."""
+    nodes = [_node("source", source, {"amount": amount}), _node("work", sleep.id, {})]
+    return _plan(f"queued-{amount}-{source}", nodes, _line(nodes), registry)
 
 
 def side_by_side(width: int, block_id: str, registry: Registry) -> Plan:

@@ -116,6 +116,8 @@ ROWS: dict[str, Row] = {
     ),
     "items-100000": Row("100,000 items through 3 nodes", "firings/s", "more", 20_000),
     "items-memory": Row("peak memory: 100,000 items over 1,000", "MB", "less", 150),
+    "queued-memory": Row("1,000,000 items that wait for a node: worker over idle, at most", "MB", "less"),
+    "queued-texts-memory": Row("100,000 items of 2 kB that wait for a node: worker over idle, at most", "MB", "less"),
     "effects-500x100": Row("500 chains of 100 effects at once", "nodes/s", "more", 12_000),
     "effect-alone": Row("one chain of effects, per node (p50)", "ms", "less", 0.6, over_fsync=True),
     "fsync": Row("fsync of one 8 kB block, measured just then (p50)", "ms", "less"),

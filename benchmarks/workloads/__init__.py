@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.figures import Measured
-from benchmarks.workloads import builder, latency, life, live, serving, throughput, uploading, waiting
+from benchmarks.workloads import builder, latency, life, live, memory, serving, throughput, uploading, waiting
 
 Workload = Callable[[Path, bool], Awaitable[list[Measured]]]
 """Given an empty data folder and whether to be quick."""
@@ -13,6 +13,8 @@ WORKLOADS: dict[str, Workload] = {
     "chain": throughput.chains,
     "items": throughput.thousand_items,
     "many-items": throughput.many_items,
+    "queued": memory.queued_numbers,
+    "queued-texts": memory.queued_texts,
     "effects": throughput.effects,
     "effect-alone": throughput.effect_alone,
     "http-waits": waiting.http_waits,

@@ -2,9 +2,7 @@
 
 import asyncio
 import itertools
-import resource
 import statistics
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from benchmarks import agents
 from benchmarks.figures import Measured
 from benchmarks.machine import fsync_ms
 from benchmarks.session import Session, session
+from benchmarks.workloads.memory import peak_megabytes
 from treadle.kernel.plan import Plan
 
 
@@ -56,12 +55,6 @@ async def _items(home: Path, amount: int, times: int) -> list[Measured]:
         if amount not in (1_000, 100_000):
             rate.note = f"with {amount:,} items"
         return [rate, Measured(f"{name}-peak", [peak_megabytes()])]
-
-
-def peak_megabytes() -> float:
-    """The most memory this process has ever held (resident, 10^6 bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 async def effects(home: Path, quick: bool) -> list[Measured]:
