@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import hypothesis
 import pytest
 
 from treadle.base.config import Settings, load_settings, variable_names
@@ -24,6 +25,10 @@ from treadle.base.locks import is_locked, try_lock
 from treadle.base.migrations import migrate
 from treadle.base.postgres import EmbeddedPostgres
 from treadle.base.roles import DATABASE, EXTENSIONS, OWNER, SUPERUSER, prepare_embedded, superuser_address
+
+# How long an example takes says more of the machine and its other work than of the code.
+hypothesis.settings.register_profile("treadle", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("treadle")
 
 _SERVER_PREFIX = "treadle-tests-"
 _ABANDONED_SECONDS = 600.0

@@ -70,7 +70,7 @@ async def test_only_rows_of_the_own_workspace_are_seen(reader: WorkspaceReader) 
     loop = asyncio.get_running_loop()
 
     @given(st.lists(Steps, min_size=1, max_size=4))
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, suppress_health_check=list(HealthCheck))
     def tried(people: list[list[tuple[int, str]]]) -> None:
         async def one(steps: list[tuple[int, str]]) -> None:
             for place, kind in steps:

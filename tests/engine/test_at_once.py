@@ -290,7 +290,7 @@ async def test_far_below_the_limits_nobody_waits_for_anybody(idle: Engine) -> No
 PLACES = st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abc"), st.booleans()), max_size=40)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PLACES, st.integers(1, 6), st.integers(1, 4), st.integers(1, 8))
 async def test_claims_keep_the_limits_take_turns_and_leave_nothing_that_may_run(
     database: DatabaseUrls,

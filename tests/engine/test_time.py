@@ -113,7 +113,7 @@ async def test_a_worker_of_the_release_before_counts_too(idle: Engine) -> None:
 # --- whatever happens ---
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 async def test_only_states_that_count_are_counted(database: DatabaseUrls, home: Path, data: st.DataObject) -> None:
     async with running_engine(database, home) as engine:

@@ -103,7 +103,7 @@ async def check_summary(engine: Engine, plan: Plan, row: ExecutionRow) -> None:
         assert stored == ([tuple(each) for each in value] if name == "outputs" else value), name
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_the_summary_is_what_the_journal_leads_to(
     database: DatabaseUrls, home: Path, data: st.DataObject

@@ -86,7 +86,7 @@ def test_every_answer_is_as_described(
     headers = {"Authorization": f"Bearer {filled.server.token}"}
 
     @given(case=operation.as_strategy(generation_mode=mode), known=st.booleans())
-    @settings(max_examples=_EXAMPLES, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=_EXAMPLES, derandomize=True, suppress_health_check=list(HealthCheck))
     def tried(case: Case[Any], known: bool) -> None:
         case.headers.pop("X-Workspace-Id", None)  # nearly all workspaces that can be named are not there
         if known and mode is GenerationMode.POSITIVE:

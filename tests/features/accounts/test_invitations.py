@@ -440,7 +440,7 @@ class Told:
 STORIES = st.lists(st.tuples(st.sampled_from(Act), st.sampled_from("ab")), max_size=14)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=STORIES)
 async def test_an_invitation_is_good_until_it_is_used_withdrawn_replaced_or_too_old(
     story: list[tuple[Act, str]], invited: Process

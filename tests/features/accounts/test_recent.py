@@ -109,4 +109,4 @@ class Kept(RuleBasedStateMachine):
 
 
 TestKept = Kept.TestCase
-TestKept.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestKept.settings = settings(max_examples=50, stateful_step_count=30)

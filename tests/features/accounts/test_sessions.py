@@ -167,7 +167,7 @@ class Sessions(RuleBasedStateMachine):
 async def test_whatever_happens_exactly_the_open_sessions_are_good(database: DatabaseUrls, tmp_path: Path) -> None:
     process = Process(database, tmp_path, ToldClock())
     loop = asyncio.get_running_loop()
-    tried = settings(max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
+    tried = settings(max_examples=15, stateful_step_count=15, suppress_health_check=list(HealthCheck))
     with ThreadPoolExecutor(1) as thread:
         machine: Any = partial(Sessions, process, loop)
         await loop.run_in_executor(thread, lambda: run_state_machine_as_test(machine, settings=tried))

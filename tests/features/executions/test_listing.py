@@ -114,7 +114,7 @@ async def test_a_list_is_filtered_sorted_counted_and_paged(lists: RunLists) -> N
     loop = asyncio.get_running_loop()
 
     @given(filters, st.integers(1, 20), st.integers(0, 70), st.none() | st.sampled_from(RUNS))
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=150, suppress_health_check=list(HealthCheck))
     def tried(wanted: RunFilter, limit: int, offset: int, before: Run | None) -> None:
         async def check() -> None:
             place: dict[str, Any] = {"offset": offset} if before is None else {"before": ExecutionId(before.id)}

@@ -157,7 +157,7 @@ REQUESTS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(requests=REQUESTS)
 async def test_any_requests_leave_what_a_list_of_keys_would(
     requests: list[tuple[str, str, UserId, bool]], acts: Acts

@@ -143,7 +143,7 @@ async def test_the_database_itself_refuses_a_circle_that_two_make_together(folde
 MOVES = st.lists(st.lists(st.tuples(st.integers(0, 6), st.integers(-1, 6)), max_size=5), max_size=4)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rounds=MOVES)
 async def test_any_moves_at_the_same_time_leave_a_tree(
     rounds: list[list[tuple[int, int]]], folders: Folders, two: Two

@@ -141,7 +141,6 @@ CALLS = st.lists(st.integers(0, 2), max_size=2)
 
 @settings(
     max_examples=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     phases=(Phase.explicit, Phase.generate),
 )

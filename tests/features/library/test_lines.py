@@ -71,7 +71,7 @@ async def _do(shelf: Shelf, agent: _Agent, doing: str) -> None:
             pass
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(_DOINGS)), max_size=12))
 async def test_a_remembered_list_is_what_a_fresh_one_would_be(shelf: Shelf, doings: list[tuple[int, str]]) -> None:
     prefix = uuid7()

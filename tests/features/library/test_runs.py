@@ -134,7 +134,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rounds=STEPS, deleted=st.sets(st.tuples(st.sampled_from("ab"), st.integers(0, 5)), max_size=2))
 async def test_any_life_of_runs_in_any_commits_is_told_as_it_is(
     rounds: list[list[tuple[str, int, Status]]], deleted: set[tuple[str, int]], shelf: Shelf

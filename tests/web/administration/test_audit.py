@@ -89,7 +89,7 @@ async def test_a_moment_that_is_none_is_refused(client: Client, since: str) -> N
     assert (await client.http.get(MINE, params={"since": since})).status_code == 422
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(limit=st.integers(1, 7))
 async def test_reading_on_gives_each_act_once_in_order(limit: int, client: Client, someone: MakeSomeone) -> None:
     owner, _ = await a_story(client, someone)
