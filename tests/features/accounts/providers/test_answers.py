@@ -1,4 +1,4 @@
-"""Whatever GitHub and Google answer, nobody comes in by it who should not (cases S1, S5, S14, T2, T11)."""
+"""Whatever GitHub and Google answer, nobody comes in by it who should not (cases S5, S9, S14, T2, T11)."""
 
 import gzip
 import json
@@ -89,7 +89,7 @@ async def test_s5_no_redirect_carries_the_clients_secret_elsewhere(process: Proc
     assert not [each for each in taken if CLIENT_SECRET.encode() in each or b"gho_" in each]
 
 
-async def test_s1_a_provider_inside_is_not_reached_unless_the_operator_says_so(
+async def test_s9_a_provider_inside_is_not_reached_unless_the_operator_says_so(
     process: Process, browser: Browser
 ) -> None:
     brought = [await browser.goes(name) for name in ("github", "google")]
