@@ -65,6 +65,8 @@ def test_somebody_of_the_project_is_somebody_here(server: Server, project: Proje
     headers = {"Authorization": f"Bearer {token}"}
     changed = httpx.put(f"{server.url}/auth/v1/user", json=body, headers=headers, trust_env=False)
     assert (changed.status_code, changed.json()["error_code"]) == (422, "validation_failed"), "it is kept elsewhere"
+    ended = httpx.post(f"{server.url}/auth/v1/logout", headers=headers, trust_env=False)
+    assert (ended.status_code, ended.json()["error_code"]) == (403, "session_not_found"), "it ends at the project"
     assert closed(server, token) == 0
 
 

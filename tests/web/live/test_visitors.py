@@ -11,7 +11,7 @@ from tests.engine.harness import chain
 from tests.web.live.conftest import Live, conforms
 from tests.web.live.test_socket import STREAM
 from treadle.features.accounts.access import Role
-from treadle.features.accounts.errors import NotAdmitted
+from treadle.features.accounts.errors import KeysUnavailable, NotAdmitted
 from treadle.web.live import visitors
 from treadle.web.live.socket import BEARER, PROTOCOL
 
@@ -74,6 +74,22 @@ async def test_t6_who_is_admitted_no_more_is_sent_away_and_others_stay(
         monkeypatch.setattr(visitors, "KNOWN_SECONDS", 0.0)
         assert await talk.closed() == UNKNOWN
         assert (await other.ask("ping"))["type"] == "pong"
+
+
+async def test_a_token_that_cannot_be_checked_for_a_while_closes_nothing(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await live.person()
+
+    async def cannot_tell(token: str) -> None:
+        raise KeysUnavailable("the project")
+
+    async with live.talk(person.access_token) as talk:
+        with monkeypatch.context() as while_it_is_down:
+            while_it_is_down.setattr(live.site.accounts, "identify", cannot_tell)
+            await live.site.visitors._ask()
+        told = await talk.ask("subscribe", execution_id=uuid4())
+        assert told["data"]["code"] == "NOT_FOUND"
 
 
 async def _sent(live: Live, path: str, **headers: str) -> list[dict[str, Any]]:

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 METHOD = "oauth"
 _BROWSER = re.compile(r"[\w-]{43}", re.ASCII)
 _REFUSALS = frozenset(("access_denied", "invalid_request", "invalid_scope", "unauthorized_client"))
-_ERRORS = {400: "invalid_request", 403: "access_denied", 422: "invalid_request", 503: "temporarily_unavailable"}
+_ERRORS = {400: "invalid_request", 403: "access_denied", 422: "invalid_request"} | dict.fromkeys(
+    (429, 503), "temporarily_unavailable"
+)
 """Of OAuth 2.0, for the status that a failure would have."""
 _log = logging.getLogger(__name__)
 
@@ -159,7 +161,10 @@ class ProviderSignIn:
         try:
             link = await self._taken(brought.state, browser or "")
             page = return_of(link.details).page
-            return await self._let_in(link, brought, browser or "")
+            landed = await self._let_in(link, brought, browser or "")
+            for limit in (PROVIDER_ADDRESS, LINK_ADDRESS):  # a whole office may come from one place
+                await self._desk.give_turn_back(limit)
+            return landed
         except TreadleError as error:
             if isinstance(error, ElsewhereFailed):
                 _log.warning("%s %s", error.message, error.reason)

@@ -151,6 +151,8 @@ class Sessions:
         async with self.storage.repository() as accounts:
             ended = await self.end_all(accounts, identity.user, "signed out", only=only, but=but)
         self.told(ended)
+        if not ended and scope != "others":
+            raise SessionGone()
 
     async def end_all(
         self,

@@ -83,6 +83,7 @@ class SignIn:
         async with desk.storage.repository() as accounts:
             found = await self._exchanged(accounts, code, verifier)
         if isinstance(found, Begun):
+            await desk.give_turn_back(LINK_ADDRESS)
             return await desk.sessions.given_out(found)
         desk.sessions.told(found)
         raise FlowNotFound()

@@ -26,7 +26,7 @@ from treadle.features.accounts.providers.github import GitHub
 from treadle.features.accounts.providers.provider import Trip, Wishes
 from treadle.features.accounts.registration import Newcomer, register
 from treadle.features.accounts.sign_up import SignUp
-from treadle.features.accounts.throttle import PROVIDER_ADDRESS
+from treadle.features.accounts.throttle import LINK_ADDRESS, PROVIDER_ADDRESS
 from treadle.sdk.http import EgressClient
 
 # ---- who comes in ---------------------------------------------------------------------------------------------------
@@ -283,6 +283,17 @@ async def test_t16_one_place_does_not_begin_without_end(process: Process) -> Non
             await process.door.providers.begin("github", Return(), Wishes(), None)
         with pytest.raises(TooOften):
             await process.door.providers.begin("github", Return(), Wishes(), None)
+
+
+async def test_t16_who_comes_in_rightly_is_never_held_up(process: Process, browser: Browser) -> None:
+    with coming_from("192.0.2.1"):
+        for _ in range(LINK_ADDRESS.burst + 1):
+            await browser.signs_in("github")
+        for _ in range(LINK_ADDRESS.burst):
+            await browser.comes({"state": "made up"})
+        page, values = await browser.comes(await browser.goes("github"))
+        assert (page, values["error_code"]) == (f"{URL}/", "over_request_rate_limit")
+        assert values["error"] == "temporarily_unavailable"
 
 
 # ---- case T11: trips that are not what they seem --------------------------------------------------------------------
