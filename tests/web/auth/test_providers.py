@@ -8,12 +8,16 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
-from tests.company import Company, Person, company
+from tests.company import CLIENT_ID, CLIENT_SECRET, Company, Person, company
 from tests.main.servers import Server, new_home, started, treadle
 from tests.web.auth.clients import Caller, Devices, Refusal, devices_of
 from tests.web.auth.test_setup import in_browser
 from tests.web.conftest import Client
+from treadle.base.clock import SystemClock
+from treadle.features.accounts.providers.google import Google
+from treadle.sdk.http import EgressClient
 
 both = pytest.mark.parametrize("provider", ["github", "google"])
 _CHALLENGE = "c" * 43
@@ -263,6 +267,17 @@ async def test_without_settings_there_are_none(client: Client) -> None:
         answer = await client.http.get(f"/auth/v1/authorize?provider={provider}")
         told = "Unsupported provider: provider is not enabled"
         assert (answer.status_code, answer.json()["msg"]) == (400, told)
+
+
+async def test_a_provider_that_cannot_be_asked_is_told_as_such(client: Client) -> None:
+    async with EgressClient() as http:
+        google = Google(http, "http://127.0.0.1:9", CLIENT_ID, SecretStr(CLIENT_SECRET), SystemClock())
+        providers: Any = client.site.door.providers
+        providers._providers["google"] = google
+        answer = await client.http.get("/auth/v1/authorize?provider=google")
+    told = {"code": 503, "error_code": "unexpected_failure", "msg": "127.0.0.1:9 could not be asked who you are."}
+    assert (answer.status_code, answer.json()) == (503, told)
+    assert "set-cookie" not in answer.headers
 
 
 @pytest.mark.parametrize(

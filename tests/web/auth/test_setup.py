@@ -151,6 +151,8 @@ def test_t4_a_server_for_production_does_not_start_with_a_secret_that_everybody_
         for variable, value, told in (
             ("METRICS_TOKEN", "too short", "fewer than 16"),
             ("METRICS_TOKEN", "aaaaaaaaaaaaaaaaaaaaaaaa", "easy to guess"),
+            ("SUPABASE_JWT_SECRET", "super-secret-jwt-token-with-at-least-32-characters-long", "everybody knows"),
+            ("SUPABASE_JWT_SECRET", "ab" * 16, "easy to guess"),
             ("DATABASE_URL", "postgresql://treadle:postgres@127.0.0.1/app", "everybody knows"),
             ("TREADLE_ENCRYPTION_KEYS", "A" * 43 + "=", "easy to guess"),
         ):
