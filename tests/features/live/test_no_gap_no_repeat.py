@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.features.live.world import Process, Run, Watching, World, new_world, processes
@@ -21,13 +21,22 @@ STEPS = st.lists(
         st.tuples(st.just("tell")),
         st.tuples(st.just("never_told")),
         st.tuples(st.just("move"), st.integers(0, PROCESSES - 1)),
-        st.tuples(st.just("connect"), st.integers(0, CLIENTS - 1), st.integers(0, PROCESSES - 1)),
-        st.tuples(st.just("disconnect"), st.integers(0, CLIENTS - 1)),
+        st.tuples(st.just("connect"), st.integers(0, CLIENTS - 1), st.integers(0, PROCESSES - 1), st.integers(0, 8)),
+        st.tuples(st.just("disconnect"), st.integers(0, CLIENTS - 1), st.integers(0, 8)),
         st.tuples(st.just("restart"), st.integers(0, PROCESSES - 1)),
-        st.tuples(st.just("let_run"), st.integers(1, 30)),
+        st.tuples(st.just("let_run"), st.integers(0, 20)),
     ),
+    min_size=15,
     max_size=40,
 )
+
+IN_A_ROW: list[tuple[object, ...]] = [
+    ("commit", [5, 5]),
+    ("connect", 0, 0, 0),
+    ("let_run", 20),
+    ("disconnect", 0, 1),
+]
+"""A client has a part of a row when its connection breaks."""
 
 
 @dataclass
@@ -66,15 +75,18 @@ class Story:
             self.holder = to
             self.processes[to].holds.add(self.run.root)
 
-    async def connect(self, client: int, process: int) -> None:
-        await self.disconnect(client)
+    async def connect(self, client: int, process: int, lost: int) -> None:
+        """Connect, after breaking the connection that there is."""
+        await self.disconnect(client, lost)
         self.watching[client] = Watching(self.processes[process], self.known[client])
         await self.watching[client].begin(self.run.id)
 
-    async def disconnect(self, client: int) -> None:
+    async def disconnect(self, client: int, lost: int) -> None:
+        """The connection breaks: the last events that were sent never arrive, be it in the middle of a row."""
         watching = self.watching.pop(client, None)
         if watching is not None:
             await watching.leave()
+            del self.known[client][max(0, len(self.known[client]) - lost) :]
 
     async def restart(self, which: int) -> None:
         """A process dies and starts again. What it held is taken up by it anew."""
@@ -84,9 +96,9 @@ class Story:
         await process.stop()
         await process.start()
 
-    async def let_run(self, turns: int) -> None:
-        for _ in range(turns):
-            await asyncio.sleep(0)
+    async def let_run(self, milliseconds: int) -> None:
+        """Time passes, in which everything else goes on by itself."""
+        await asyncio.sleep(milliseconds / 1000)
 
     async def to_the_end(self, steps: list[tuple[object, ...]]) -> None:
         for kind, *arguments in steps:
@@ -94,7 +106,7 @@ class Story:
         await self.world.commit(self.processes[self.holder], self.run, 3, close=True)
         for client in range(CLIENTS):
             if client not in self.watching:
-                await self.connect(client, client % PROCESSES)
+                await self.connect(client, client % PROCESSES, lost=0)
         self.processes[self.holder].tell_all()
         for client, watching in self.watching.items():
             async with asyncio.timeout(SECONDS):
@@ -103,6 +115,9 @@ class Story:
             assert not watching.viewer.subscriptions
 
 
+@example(steps=IN_A_ROW, small=False)
+@example(steps=[*IN_A_ROW, ("connect", 0, 0, 0), ("let_run", 20), ("commit", [1])], small=False)
+@example(steps=[("connect", 1, 0, 0), *IN_A_ROW], small=True)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, small=st.booleans())
 async def test_every_event_once_and_in_order(
