@@ -215,6 +215,12 @@ def blocks(calls: Calls) -> list[Block]:
             yield "value", each
             await calls.gate.wait()
 
+    @block(id="long_texts", name="LongTextsBlock", outputs=Result, work=Work.PURE, streaming=True)
+    async def long_texts(inputs: Value, ctx: Context) -> Stream:
+        """Sends so many texts of 50,000 characters."""
+        for each in range(inputs.value):
+            yield "value", f"{each:>50000}"
+
     @block(id="failing", name="FailingBlock", outputs=Result, work=Work.EFFECT)
     async def failing(inputs: Seconds, ctx: Context) -> Stream:
         """Fails as often as the test says; a text asks for ``RetryLater`` with ``seconds``."""
