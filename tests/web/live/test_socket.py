@@ -272,6 +272,7 @@ async def test_a_heartbeat_breaks_the_silence(live: Live, monkeypatch: pytest.Mo
 async def test_the_server_says_goodbye_when_it_stops(live: Live) -> None:
     async with live.talk() as talk:
         await live.site.visitors.close()
+        assert not len(live.site.visitors), "everybody was told before the server goes on to stop"
         assert await talk.closed() == 1001
     async with live.stranger() as late:
         assert await late.closed() == 1001

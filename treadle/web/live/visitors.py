@@ -1,6 +1,7 @@
 """Everybody who is connected for live events: who they are, whether they still may be, and whether they still read."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
@@ -28,6 +29,8 @@ BEAT_SECONDS = 25.0
 """After such a silence something is sent: proxies cut connections that look dead."""
 KNOWN_SECONDS = 5.0
 """How often it is asked whether a token is still good, and its person still a member."""
+GOODBYE_SECONDS = 2.0
+"""For how long a server that stops waits until everybody has been told."""
 _TICK_SECONDS = 1.0
 HEARTBEAT = encoded(Heartbeat())
 _log = logging.getLogger(__name__)
@@ -104,6 +107,8 @@ class Visitors:
         self._unknown = 0
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._left = asyncio.Event()
+        """Somebody has."""
 
     def __len__(self) -> int:
         return len(self._visits)
@@ -134,6 +139,7 @@ class Visitors:
         """Somebody has gone."""
         if visit in self._visits:
             del self._visits[visit]
+            self._left.set()
             if visit.identity is None:
                 self._unknown -= 1
             else:
@@ -144,13 +150,18 @@ class Visitors:
         self._end(visit for visit in self._visits if visit.identity and visit.identity.session == session)
 
     async def close(self) -> None:
-        """The server stops."""
+        """The server stops: everybody is told so, and gone when this returns, but for those who do not take it."""
         self._closed = True
         for visit in list(self._visits):
             visit.end(GOING_AWAY)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                while self._visits:
+                    self._left.clear()
+                    await self._left.wait()
 
     @staticmethod
     def _end(visits: Iterable[Visit]) -> None:
