@@ -68,7 +68,7 @@ MAY_CONNECT: dict[str, frozenset[str]] = {
     "treadle/web/health.py": frozenset({"asyncpg"}),
     # Sends files to the virus scanner.
     "treadle/features/files/scanner.py": frozenset({"open_connection"}),
-    "treadle/features/files/sweeping.py": frozenset({"asyncpg"}),
+    "treadle/features/*/sweeping.py": frozenset({"asyncpg"}),
     # Sends traces to the operator's own collector.
     "treadle/web/otlp.py": frozenset({"opentelemetry.exporter"}),
     # The server.

@@ -48,7 +48,7 @@ _UPLOADED: Responses = {
     415: {"model": Failure, "description": "The body is not declared to be a form."},
     503: {"model": Failure, "description": "It must be scanned, and the scanner does not answer."},
 }
-_BYTES = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+_BYTES = {each: {"schema": {"type": "string", "format": "binary"}} for each in ("application/octet-stream", "*/*")}
 _CONTENT: Responses = {
     **FOUND,
     200: {"description": "The content, by its own type.", "content": _BYTES},

@@ -27,7 +27,7 @@ class InviteToInstallRequest(Request):
     email: Email
 
 
-class TokenRequest(Request):
+class HeldInvitation(Request):
     """The link that somebody holds."""
 
     token: Token

@@ -14,11 +14,11 @@ from treadle.web.bodies import FOUND, OPEN, Done, ThePage, pagination
 from treadle.web.idempotency import OnceInAccounts
 from treadle.web.invitations.answers import invitation_body, seen
 from treadle.web.invitations.bodies import (
+    HeldInvitation,
     InvitationList,
     InviteRequest,
     NewInvitationBody,
     SeenInvitation,
-    TokenRequest,
 )
 from treadle.web.invitations.making import invited
 from treadle.web.site import Site, TheSite
@@ -63,7 +63,7 @@ async def revoke_invitation(site: TheSite, who: Manages, workspace_id: UUID, inv
 
 
 @router.post("/invitations/lookup", operation_id="look_at_invitation", responses=FOUND)
-async def look_at_invitation(site: TheSite, body: TokenRequest) -> SeenInvitation:
+async def look_at_invitation(site: TheSite, body: HeldInvitation) -> SeenInvitation:
     """What whoever holds a link is invited to.
 
     To accept without an account, sign up with the token as ``data.invitation``; with one, sign in and accept.
@@ -72,7 +72,7 @@ async def look_at_invitation(site: TheSite, body: TokenRequest) -> SeenInvitatio
 
 
 @router.post("/invitations/accept", operation_id="accept_invitation", responses=OPEN)
-async def accept_invitation(site: TheSite, who: SignedIn, body: TokenRequest) -> WorkspaceBody:
+async def accept_invitation(site: TheSite, who: SignedIn, body: HeldInvitation) -> WorkspaceBody:
     """Become a member of the workspace that a link is for. Doing it again changes nothing."""
     return await _joined(site, who, await site.invitations.accept(who, body.token))
 
