@@ -126,6 +126,23 @@ class Live:
         async with websockets.connect(self.address, proxy=None, **options) as connection:
             yield Talk(connection)
 
+    async def streamed(self, path: str, **headers: str) -> list[dict[str, Any]]:
+        """The events of a stream that ends by itself, each with its id."""
+        events: list[dict[str, Any]] = []
+        fields: dict[str, str] = {}
+        async with self.http() as http, http.stream("GET", path, headers=headers) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            async for line in answer.aiter_lines():
+                name, _, value = line.partition(": ")
+                if line:
+                    fields[name] = value
+                elif "data" in fields:
+                    message = json.loads(fields["data"])
+                    assert conforms(message), message
+                    events.append({**message, "id": fields.get("id")})
+                    fields = {}
+        return events
+
     def http(self, token: str = TOKEN) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{self.port}",

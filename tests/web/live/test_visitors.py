@@ -1,6 +1,5 @@
 """Who may listen: tokens, origins and workspaces (cases A11, T6, T9), over sockets and server-sent events."""
 
-import json
 from typing import Any
 from uuid import uuid4
 
@@ -8,7 +7,7 @@ import pytest
 import websockets
 
 from tests.engine.harness import chain
-from tests.web.live.conftest import Live, conforms
+from tests.web.live.conftest import Live
 from tests.web.live.test_socket import STREAM
 from treadle.features.accounts.access import Role
 from treadle.features.accounts.errors import KeysUnavailable, NotAdmitted
@@ -92,32 +91,14 @@ async def test_a_token_that_cannot_be_checked_for_a_while_closes_nothing(
         assert told["data"]["code"] == "NOT_FOUND"
 
 
-async def _sent(live: Live, path: str, **headers: str) -> list[dict[str, Any]]:
-    """The events of a stream that ends by itself, each with its id."""
-    events: list[dict[str, Any]] = []
-    fields: dict[str, str] = {}
-    async with live.http() as http, http.stream("GET", path, headers=headers) as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        async for line in answer.aiter_lines():
-            name, _, value = line.partition(": ")
-            if line:
-                fields[name] = value
-            elif "data" in fields:
-                message = json.loads(fields["data"])
-                assert conforms(message), message
-                events.append({**message, "id": fields.get("id")})
-                fields = {}
-    return events
-
-
 async def test_server_sent_events_tell_a_run_and_go_on_where_they_stopped(live: Live) -> None:
     id = await live.submit(chain("effect", "effect", "effect"))
     path = f"/api/v2/executions/{id}/stream"
-    whole = await _sent(live, path)
+    whole = await live.streamed(path)
     numbers = [int(each["id"]) for each in whole if each["id"]]
     assert whole[0]["type"] == "execution.started"
     assert whole[-1]["type"] == "execution.completed"
     assert numbers == sorted(set(numbers))
-    rest = await _sent(live, path, **{"Last-Event-ID": str(numbers[1])})
+    rest = await live.streamed(path, **{"Last-Event-ID": str(numbers[1])})
     assert [each["id"] for each in rest if each["id"]] == [str(each) for each in numbers[2:]]
-    assert await _sent(live, f"{path}?after={numbers[1]}") == rest
+    assert await live.streamed(f"{path}?after={numbers[1]}") == rest

@@ -1,6 +1,6 @@
 """The events of one execution as server-sent events."""
 
-from collections.abc import MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -16,6 +16,8 @@ from treadle.web.problems import failure
 
 AGAIN_MS = 1_000
 """How long a client that has lost the connection waits before it connects again."""
+PIECE = 32_768
+"""Characters after which a piece is sent."""
 _LAST: MutableMapping[str, Any] = {"type": "http.response.body", "body": b"", "more_body": False}
 
 
@@ -68,7 +70,8 @@ class EventStream(Visit, Response):
         await self.viewer.subscribe(self._subject, self._after)
         while True:
             events = await self.viewer.take()
-            await self._send(send, "".join(map(_framed, events)))
+            for piece in _pieces(events):
+                await self._send(send, piece)
             if not self.viewer.subscriptions and not self.viewer.waiting:
                 await send(_LAST)
                 return
@@ -79,6 +82,20 @@ class EventStream(Visit, Response):
         await send(message)
         self.sent_at = self.loop.time()
         self.sending_since = None
+
+
+def _pieces(events: Iterable[Event]) -> Iterator[str]:
+    """Events as they are sent, a few at once: the server counts pieces, not bytes, that a client has not taken."""
+    gathered: list[str] = []
+    size = 0
+    for text in map(_framed, events):
+        gathered.append(text)
+        size += len(text)
+        if size >= PIECE:
+            yield "".join(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield "".join(gathered)
 
 
 def _framed(event: Event) -> str:
