@@ -191,7 +191,7 @@ def note_wish(outcome: Outcome, wish: Suspend) -> None:
     """Say in the outcome that the firing wants to wait, and with what; that must be data."""
     try:
         wish.payload = normal(wish.payload)
-        outcome.suspended = wish
+        outcome.suspended = wish.with_traceback(None)  # which holds this attempt, and all that it has
     except NotData as error:
         outcome.error = f"Wants to wait with {error}, which has no JSON form."
 

@@ -6,6 +6,7 @@ something else has made nothing of it for now; then the end is written alone.
 """
 
 import asyncio
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,13 +45,20 @@ class Endings:
     """Writes the ends of one tree's runs."""
 
     def __init__(self, root: "Root", journal: Journal) -> None:
-        self._root = root
+        self._tree = weakref.ref(root)
         self._journal = journal
         self._loop = asyncio.get_running_loop()
         self.held: dict[tuple[Run, int], dict[Run, bool]] = {}
         """Sub-agents whose ends are not written yet, by the firing that started them; true for those it has read."""
         self._elsewhere: Counter[tuple[Run, int]] = Counter()
         """How many sub-agents and tools a firing's block waits for."""
+
+    @property
+    def _root(self) -> "Root":
+        """Not held: a root stands in no circle, so that it is freed as soon as its worker forgets it."""
+        root = self._tree()
+        assert root is not None
+        return root
 
     # ---- one run ------------------------------------------------------------------------------------------------
 
@@ -85,6 +93,7 @@ class Endings:
         """Drop a sub-agent of which nothing runs any more, and which nobody can read."""
         if run.unreadable and not run.tasks:
             self._root.runs.pop(run.id, None)
+            run.inline_context = None  # as in ``Root.abandon``
 
     def change(self, run: Run, status: Status, error: str | None, wake_ms: int | None = None) -> None:
         """The run's summary row, in the next commit."""
@@ -171,7 +180,8 @@ class Endings:
 
     def _write_later(self, child: Run, turns: int) -> None:
         assert child.parent is not None
-        if child not in self.held.get(child.parent[:2], ()) or self._root.over:
+        root = self._tree()
+        if root is None or root.over or child not in self.held.get(child.parent[:2], ()):
             return
         if turns:
             self._loop.call_soon(self._write_later, child, turns - 1)

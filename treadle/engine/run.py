@@ -97,6 +97,7 @@ class Run:
     """An execution in memory. The root that it belongs to drives it."""
 
     __slots__ = (
+        "__weakref__",
         "asked",
         "children",
         "closed",

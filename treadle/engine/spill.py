@@ -8,6 +8,7 @@ goes with the next snapshot, and the rest when the run is over.
 import asyncio
 import itertools
 import logging
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -53,7 +54,7 @@ class Spills:
     """Keeps the lines of one tree's runs short in memory."""
 
     def __init__(self, root: "Root", journal: Journal) -> None:
-        self._root = root
+        self._tree = weakref.ref(root)  # not held, as in ``Endings``
         self._journal = journal
         self._keys = itertools.count((root.epoch << 32) + 1)
         """Of chunks: greater than those of all earlier holders of the root."""
@@ -63,9 +64,16 @@ class Spills:
         """Reads under way."""
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def _root(self) -> "Root":
+        root = self._tree()
+        assert root is not None
+        return root
+
     def mind(self, run: Run) -> None:
         """Keep the run's lines short from now on."""
-        run.machine.bound(LOOK_AT, partial(self._full, run), partial(self._opened, run))
+        minded = weakref.ref(run)  # the machine belongs to it: neither is to keep the other from being freed
+        run.machine.bound(LOOK_AT, partial(self._full, minded), partial(self._opened, minded))
 
     def cancel(self) -> None:
         """Nothing that is being read is needed here any more."""
@@ -74,9 +82,10 @@ class Spills:
 
     # ---- away ---------------------------------------------------------------------------------------------------
 
-    def _full(self, run: Run, lane: Lane, sets: bool) -> None:
+    def _full(self, minded: weakref.ref[Run], lane: Lane, sets: bool) -> None:
         """A line has more than its limit in one piece: raise that, or take entries away."""
-        if run.closed is not None:
+        run = minded()
+        if run is None or run.closed is not None:
             lane.limit = NO_LIMIT  # it is only read back for its outputs
             return
         size = len(lane.last)
@@ -120,9 +129,10 @@ class Spills:
                     del run.spilled[key]
         return True
 
-    def _opened(self, run: Run, lane: Lane, chunk: Chunk) -> None:
+    def _opened(self, minded: weakref.ref[Run], lane: Lane, chunk: Chunk) -> None:
         """The turn of a chunk has come. Complete sets will start soon: have them, and those behind them, at hand."""
-        if chunk.numbers is not None and self.awake:
+        run = minded()
+        if run is not None and chunk.numbers is not None and self.awake:
             self._at_hand(run, [chunk.key, *(each.key for each in islice(lane.chunks, 1))])
 
     def _at_hand(self, run: Run, keys: Iterable[int]) -> bool:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import asyncpg
 
@@ -29,7 +30,8 @@ class PlatformDoors:
         self._scratch = scratch
         self._uploads = uploads
         self._storages: dict[WorkspaceId, StoredValues] = {}
-        self._files: dict[ExecutionId, ScratchFiles] = {}
+        self._files: WeakValueDictionary[ExecutionId, ScratchFiles] = WeakValueDictionary()
+        """Those that a block of the run has now: all of them share one."""
 
     def storage(self, workspace: WorkspaceId, graph: GraphId) -> Storage:
         """The stored values of the workspace."""
