@@ -30,13 +30,14 @@ from treadle.sdk.testing import run_block
         ({"a": 1}, "keys", ("missing", {"a": 1})),
         (7, "real", ("missing", 7)),
         ('{"a": {"b": 1}}', "a", ("output", {"b": 1})),
+        ('{"a": 1}', "b", ("missing", '{"a": 1}')),
     ],
 )
 async def test_looking_up(data: Any, key: Any, output: tuple[str, Any]) -> None:
     assert await run_block(find_in_dictionary, {"input": data, "key": key}) == [output]
 
 
-@pytest.mark.parametrize("text", ["not json", "[" * 100_000])
+@pytest.mark.parametrize("text", ["not json", "NaN", "[" * 100_000])
 async def test_text_that_is_no_json_is_an_error(text: str) -> None:
     with pytest.raises(BlockError, match="not JSON"):
         await run_block(find_in_dictionary, {"input": text, "key": "a"})

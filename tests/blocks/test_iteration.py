@@ -27,7 +27,7 @@ async def test_a_list_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    "text", ["abc", "[1,2", "5", "true", "[" * 5000, " " * (TEXT_CAP + 1), "é" * (TEXT_CAP // 2 + 1)]
+    "text", ["abc", "[1,2", "[NaN]", "null", "5", "true", "[" * 5000, " " * (TEXT_CAP + 1), "é" * (TEXT_CAP // 2 + 1)]
 )
 async def test_wrong_text_is_an_error_after_what_came_before(text: str) -> None:
     outcome = await attempt(step_through_items, {"items": ["a"], "items_str": text}, make_context())

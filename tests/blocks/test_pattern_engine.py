@@ -96,6 +96,8 @@ def test_what_differs_or_is_missing_is_left_to_python(pattern: str) -> None:
         ("a*", "baac", Flags(), ["", "aa", "", ""]),
         ("a{20000}", "a" * 20_000, Flags(), ["a" * RESULT_CAP]),
         ("(?<=a)b", "ab", Flags(), ["b"]),
+        ("b", "\ud800b", Flags(), ["b"]),
+        ("\ud800", "b", Flags(), []),
     ],
 )
 async def test_python_decides_what_is_found(pattern: str, text: str, flags: Flags, found: list[str]) -> None:

@@ -15,6 +15,7 @@ from treadle.sdk.testing import run_block
         ({"position": 0, "line": 9}, {"position": 0}),
         ({"line": 42, "side": "LEFT"}, {"position": 42, "side": "LEFT"}),
         ({"line": 42, "side": "RIGHT"}, {"position": 42}),
+        ({"start_line": 0}, {}),
         ({"start_line": 1, "start_side": "LEFT"}, {"start_line": 1, "start_side": "LEFT"}),
     ],
 )

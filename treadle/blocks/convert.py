@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
+from treadle.blocks.json_text import read_json
 from treadle.kernel.values import CoercionError, coercer, shorten
 from treadle.sdk.block import Example, Stream, Work, block
 from treadle.sdk.context import Context
@@ -62,9 +63,7 @@ _to_float, _to_bool = coercer(float), coercer(bool)
 
 
 def _number(value: Any) -> float:
-    """A list or dictionary counts as its length, true as 1 and false as 0."""
-    if isinstance(value, bool):
-        return float(value)
+    """A list or dictionary counts as its length."""
     return float(len(value)) if isinstance(value, list | dict) else float(_to_float(value))
 
 
@@ -211,7 +210,7 @@ class JsonDecodeOutput(Outputs):
 async def json_decode(inputs: JsonDecodeInput, ctx: Context) -> Stream:
     """Read JSON text into a value."""
     try:
-        value = json.loads(_without_fence(inputs.json_text), parse_constant=_refuse_constant)
+        value = read_json(_without_fence(inputs.json_text))
     except (ValueError, RecursionError) as error:
         raise BlockError(f"The text is not JSON: {error}.", fix="Check the text at that place.") from error
     yield "value", value
@@ -221,10 +220,6 @@ def _without_fence(text: str) -> str:
     lines = text.strip().splitlines()
     fenced = len(lines) > 1 and lines[0].startswith("```") and lines[-1].strip() == "```"
     return "\n".join(lines[1:-1]) if fenced else text
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not allowed in JSON")
 
 
 BLOCKS = (convert_type, decode_text, json_encode, json_decode)

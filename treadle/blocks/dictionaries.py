@@ -1,9 +1,9 @@
 """Blocks that read and change dictionaries (JSON objects). What they are given is never changed in place."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from treadle.blocks.json_text import read_json
 from treadle.sdk.block import Example, Stream, Work, block
 from treadle.sdk.context import Context
 from treadle.sdk.errors import BlockError
@@ -84,7 +84,7 @@ class FindInDictionaryInput(Inputs):
 
 class FindInDictionaryOutput(Outputs):
     output: Any = pin("The value found; for a list of dictionaries, the values found in each.")
-    missing: Any = pin("The input, when it does not have the key.")
+    missing: Any = pin("The input as it came, when it does not have the key.")
 
 
 @block(
@@ -105,12 +105,12 @@ async def find_in_dictionary(inputs: FindInDictionaryInput, ctx: Context) -> Str
     """Look up a key in a dictionary, in JSON text, or in every dictionary of a list."""
     data = _read_json(inputs.input) if isinstance(inputs.input, str) else inputs.input
     found, value = _look_up(data, inputs.key)
-    yield ("output", value) if found else ("missing", data)
+    yield ("output", value) if found else ("missing", inputs.input)
 
 
 def _read_json(text: str) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except (ValueError, RecursionError) as error:
         raise BlockError(f"The input is text, but not JSON: {error}.", fix="Send a dictionary or JSON text.") from error
 

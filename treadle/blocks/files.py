@@ -91,7 +91,9 @@ async def read_file(inputs: FileToRead, ctx: Context) -> Stream:
     rows = rows[max(inputs.skip_rows, 0) :]
     if inputs.row_limit > 0:
         rows = rows[: inputs.row_limit]
-    for piece in _pieces(rows, inputs.delimiter, inputs.size_limit):
+    if not rows:
+        yield "content", ""  # agents expect an answer when every row is left out
+    for piece in _pieces(inputs.delimiter.join(rows), inputs.size_limit):
         yield "content", piece
 
 
@@ -103,15 +105,10 @@ def _decoded(content: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _pieces(rows: list[str], delimiter: str, size_limit: int) -> Iterator[str]:
-    """The rows cut to size, or all of them as one text; no rows at all are an empty text, as agents expect."""
-    if size_limit > 0:
-        for row in rows:
-            yield from (row[start : start + size_limit] for start in range(0, len(row), size_limit))
-        return
-    whole = delimiter.join(rows)
-    if whole or not rows:
-        yield whole
+def _pieces(text: str, size_limit: int) -> Iterator[str]:
+    """The text cut to size, or whole without a limit; an empty text has no pieces."""
+    size = size_limit if size_limit > 0 else max(len(text), 1)
+    return (text[start : start + size] for start in range(0, len(text), size))
 
 
 BLOCKS = (store_file, read_file)

@@ -1,9 +1,9 @@
 """Going through a collection, one item at a time."""
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
+from treadle.blocks.json_text import read_json
 from treadle.sdk.block import Example, Stream, Work, block
 from treadle.sdk.context import Context
 from treadle.sdk.errors import BlockError
@@ -55,7 +55,7 @@ def _read_json(text: str) -> Any:
             f"The JSON text is {size:,} bytes long; {TEXT_CAP:,} are allowed.", fix="Send it as a list instead of text."
         )
     try:
-        return json.loads(text)
+        return read_json(text)
     except (ValueError, RecursionError) as error:
         raise BlockError(f"The text is not JSON: {error}.", fix="Send a list, a dictionary or JSON text.") from error
 

@@ -1,13 +1,22 @@
 """Taking apart the keyword records that search-marketing services give."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from treadle.sdk.block import Emission, Example, Stream, Work, block
 from treadle.sdk.context import Context
 from treadle.sdk.pins import Inputs, Outputs, pin
+
+
+def _whole(value: Any) -> Any:
+    """1000.0 is 1000: in JSON they are the same number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""A whole number, however it is written."""
 
 
 class Keyword(BaseModel):
@@ -16,10 +25,10 @@ class Keyword(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
     keyword: str = Field(description="The words that people search for.")
-    search_volume: int | None = Field(default=None, description="Searches per month.")
+    search_volume: Whole | None = Field(default=None, description="Searches per month.")
     competition: float | None = Field(default=None, description="How hard advertisers compete, from 0 to 1.")
     cpc: float | None = Field(default=None, description="Price of one click, in US dollars.")
-    keyword_difficulty: int | None = Field(default=None, description="How hard it is to rank, from 0 to 100.")
+    keyword_difficulty: Whole | None = Field(default=None, description="How hard it is to rank, from 0 to 100.")
     serp_info: dict[str, Any] | None = Field(default=None, description="What the results page looks like.")
     clickstream_data: dict[str, Any] | None = Field(default=None, description="Figures from observed clicks.")
 

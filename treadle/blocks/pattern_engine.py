@@ -79,6 +79,8 @@ def is_small(pattern: str, text: str) -> bool:
 
 def by_re2(pattern: str, text: str, flags: Flags, group: int, limit: int) -> dict[str, Any] | None:
     """The answer of RE2; None where Python's could be another."""
+    if not (_is_unicode(pattern) and _is_unicode(text)):
+        return None
     translation = translate(pattern)
     linear = (
         _compiled(translation.pattern, flags) if translation and _agree(translation, text, flags, pattern) else None
@@ -90,6 +92,14 @@ def by_re2(pattern: str, text: str, flags: Flags, group: int, limit: int) -> dic
     if limit > 1 and any(each.start() == each.end() for each in matches):
         return None
     return {"found": _groups(iter(matches), linear.groups, group)}
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the text can be written as UTF-8, as RE2 needs it: halves of surrogate pairs cannot."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _agree(translation: Translation, text: str, flags: Flags, pattern: str) -> bool:

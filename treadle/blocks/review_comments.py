@@ -16,7 +16,7 @@ class CommentInput(Inputs):
     position: int | None = pin("The line within the diff, counted from its first hunk header.", default=None)
     line: int | None = pin("Used as the position when there is none.", default=None)
     side: str | None = pin("LEFT for the old version, RIGHT for the new one.", default=DEFAULT_SIDE)
-    start_line: int | None = pin("The first line of a comment on several lines.", default=None)
+    start_line: int | None = pin("The first line of a comment on several lines, counted from 1.", default=None)
     start_side: str | None = pin("The side of that first line.", default=None)
 
 
@@ -47,7 +47,7 @@ async def create_comment_object(inputs: CommentInput, ctx: Context) -> Stream:
         comment["position"] = position
     if inputs.side and inputs.side != DEFAULT_SIDE:
         comment["side"] = inputs.side
-    if inputs.start_line is not None:
+    if inputs.start_line:
         comment["start_line"] = inputs.start_line
     if inputs.start_side:
         comment["start_side"] = inputs.start_side

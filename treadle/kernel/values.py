@@ -66,6 +66,8 @@ class _Kind:
     """Raises CoercionError."""
     native: tuple[type[Any], ...] = ()
     """Python types that hold this kind: in a union, such a member is tried before the others."""
+    container: type[Any] | None = None
+    """list or dict, for plain lists and objects: in a union, JSON text of one is read before it is converted."""
 
 
 def coercer(annotation: Any) -> Coerce:
@@ -206,7 +208,7 @@ def _int_of_text(text: str) -> int:
 
 def _to_float(value: Any) -> float:
     try:
-        if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        if isinstance(value, str | int):
             return float(value)
     except (ValueError, OverflowError):
         pass
@@ -328,7 +330,7 @@ def _json_container(text: str) -> Any:
 
 def _list(element: _Kind) -> _Kind:
     if element.fits is _is_any:
-        return _Kind("a list", lambda value: type(value) is list, _plain_list, (list,))
+        return _Kind("a list", lambda value: type(value) is list, _plain_list, (list,), list)
     fits_element = element.fits
 
     def fits(value: Any) -> bool:
@@ -337,7 +339,7 @@ def _list(element: _Kind) -> _Kind:
     def convert(value: Any) -> list[Any]:
         return _elements(element, _plain_list(value))
 
-    return _Kind(f"a list with {element.name} in each place", fits, convert, (list,))
+    return _Kind(f"a list with {element.name} in each place", fits, convert, (list,), list)
 
 
 def _set(container: Any, element: _Kind) -> _Kind:
@@ -392,7 +394,7 @@ def _plain_dict(value: Any) -> dict[Any, Any]:
 def _dict(key: _Kind, element: _Kind) -> _Kind:
     any_key, any_element = key.fits is _is_any, element.fits is _is_any
     if any_key and any_element:
-        return _Kind("an object", lambda value: type(value) is dict, _plain_dict, (dict,))
+        return _Kind("an object", lambda value: type(value) is dict, _plain_dict, (dict,), dict)
 
     def fits(value: Any) -> bool:
         if type(value) is not dict or not (any_key or all(map(key.fits, value))):
@@ -408,28 +410,32 @@ def _dict(key: _Kind, element: _Kind) -> _Kind:
                 raise CoercionError(error.expected, each, f"key {shorten(name)}") from error
         return result
 
-    return _Kind(f"an object with {element.name} under each key", fits, convert, (dict,))
+    return _Kind(f"an object with {element.name} under each key", fits, convert, (dict,), dict)
 
 
 # --- unions ---
 
 
 def _union(members: tuple[_Kind, ...]) -> _Kind:
-    """The member that the value already has wins; then one of its own Python type; then the first that takes it."""
+    """The member that the value already has wins; then one of its own Python type; then the first that takes it.
+
+    JSON text of a list or object has that type where a member is a plain list or object, and no member is text.
+    """
     name = " or ".join(each.name for each in members)
     values = tuple(each for each in members if each.fits is not _is_none)
     exact = tuple(each.fits for each in members)
     takes_text = any(each.fits is _is_str for each in members)
+    containers = () if takes_text else tuple(each.container for each in members if each.container)
 
     def fits(value: Any) -> bool:
         return any(check(value) for check in exact)
 
     def convert(value: Any) -> Any:
-        if value is None or (isinstance(value, bool) and values[0].fits in (_is_int, _is_float)):
+        if value is None or (isinstance(value, bool) and values[0].fits is _is_int):
             raise CoercionError(name, value)
-        if isinstance(value, str) and not takes_text:
+        if isinstance(value, str) and containers:
             read = _json_container(value)
-            value = value if read is None else read
+            value = read if isinstance(read, containers) else value
         own = [each for each in values if type(value) in each.native]
         problems = []
         for member in [*own, *(each for each in values if each not in own)]:
