@@ -1,4 +1,4 @@
-"""A worker in a process of its own, to be killed: ``python -m tests.crash.worker_process DSN FOLDER SECONDS``."""
+"""A worker in a process of its own, to be killed: ``python -m tests.crash.worker_process DSN FOLDER PAUSE``."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.engine.harness import AgentPlans, Calls, make_services, plan_of, sub_agent
+from treadle.engine import company
 from treadle.engine.worker import Worker
 from treadle.kernel.graph import NodePolicy, RetryPolicy
 from treadle.sdk.context import Context
@@ -34,8 +35,11 @@ MIX = plan_of(
 """Three values through pure blocks, effects and sub-agents; beside them a timer, and a failure that passes."""
 
 
+LINE_END = " .\n"
+
+
 class LoggedCalls(Calls):
-    """Appends every effect to a file; one write each, so that what a kill leaves is whole lines."""
+    """Appends every effect to a file; one write each. A kill may cut one off where a page of memory ends."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -45,7 +49,7 @@ class LoggedCalls(Calls):
         os.kill(os.getpid(), signal.SIGKILL)
 
     def note(self, ctx: Context) -> None:
-        os.write(self._file, f"{ctx.execution} {ctx.firing} {ctx.attempt} {ctx.node}\n".encode())
+        os.write(self._file, f"{ctx.execution} {ctx.firing} {ctx.attempt} {ctx.node}{LINE_END}".encode())
         self.failures["fail"] = 1 if ctx.attempt == 1 else 0
 
 
@@ -61,5 +65,6 @@ async def serve(dsn: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    company.PAUSE_SECONDS = float(sys.argv[3])
     logging.basicConfig(filename=Path(sys.argv[2]) / "worker.log", level=logging.WARNING)
     asyncio.run(serve(sys.argv[1], Path(sys.argv[2])))

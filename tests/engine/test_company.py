@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.engine.company import DOUBTED_FROM, GOOD_AFTER_SECONDS, SHRINKS, Company
+from treadle.engine.company import DOUBTED_FROM, FIRST_SECONDS, GOOD_AFTER_SECONDS, SHRINKS, Company, pauses
 
 ROOM = 1_000
 
@@ -32,19 +32,21 @@ def test_company_shrinks_to_one() -> None:
 
 
 def test_who_is_not_doubted_takes_no_place() -> None:
-    company = Company(5, Clock())
+    clock = Clock()
+    company = Company(5, clock)
     assert [company.join(Run(deaths)) for deaths in range(5)] == [False, False, True, True, True]
+    clock.now = FIRST_SECONDS
     assert company.places(ROOM) == [ROOM, ROOM, 397, 18, 0]
 
 
 def test_a_run_that_gets_on_or_ends_makes_room() -> None:
-    company, runs = Company(5, Clock()), [Run(4), Run(3)]
+    company, runs = Company(5, Clock()), [Run(3), Run(4)]
     for run in runs:
         company.join(run)
-    assert company.places(ROOM)[3:] == [18, 0]
-    runs[0].deaths = 0
+    assert company.places(ROOM)[3:] == [0, 0]
+    runs[1].deaths = 0
     assert company.places(ROOM)[3:] == [19, 1]
-    runs[1].over = True
+    runs[0].over = True
     assert company.places(ROOM)[3:] == [20, 1]
 
 
@@ -55,6 +57,40 @@ def test_a_run_that_does_no_harm_for_a_while_makes_room_but_not_the_last_time() 
         company.join(Run(deaths))
     clock.now = GOOD_AFTER_SECONDS
     assert company.places(ROOM)[2:] == [400, 20, 0]
+
+
+def test_the_others_wait_a_moment_until_the_doubted_have_got_on() -> None:
+    clock = Clock()
+    company, runs = Company(5, clock), [Run(4), Run(3), Run(3)]
+    company.join(runs[0])
+    assert company.places(ROOM) == [0, 0, 0, 0, 0]
+    runs[0].deaths = 0
+    for run in runs[1:]:
+        company.join(run)
+    assert company.places(ROOM) == [0, 0, 0, 18, 1]
+    runs[1].deaths = 0
+    assert company.places(ROOM) == [0, 0, 0, 19, 1]
+    clock.now = FIRST_SECONDS
+    assert company.places(ROOM) == [ROOM, ROOM, 399, 19, 1]
+
+
+def test_a_run_with_more_deaths_than_are_allowed_now_counts_as_having_its_last_chance() -> None:
+    company = Company(3, Clock())
+    company.join(Run(4))
+    assert company.places(ROOM) == [0, 0, 0]
+    assert Company(3, Clock()).places(ROOM) == [ROOM, ROOM, 1]
+
+
+def test_pauses_grow() -> None:
+    assert pauses(3) == [0, 0]
+    assert pauses(6) == [0, 0, 15, 60, 240]
+    assert pauses(100)[-1] == 3_600
+
+
+def next_of(queue: list[Run], places: list[int]) -> Run | None:
+    """Whom the database would give: the most doubted first."""
+    welcome = [run for run in queue if places[run.deaths]]
+    return max(welcome, key=lambda run: run.deaths if run.deaths >= DOUBTED_FROM else 0, default=None)
 
 
 @given(st.integers(3, 8), st.lists(st.integers(2, 7), max_size=60), st.integers(0, 2_000))
@@ -78,8 +114,7 @@ def test_only_the_one_that_kills_dies_often_enough(most_deaths: int, others: int
         company, held = Company(most_deaths, Clock()), list[Run]()
         queue = chance.sample(runs, len(runs))
         while killer in queue:
-            places = company.places(ROOM)
-            run = next((each for each in queue if places[each.deaths]), None)
+            run = next_of(queue, company.places(ROOM))
             if run is None:  # time passes: nothing kills those that are here, and they get on
                 for each in held:
                     each.deaths = 0

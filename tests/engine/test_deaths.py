@@ -1,5 +1,6 @@
 """Deaths of workers are counted for the runs they had, forgotten when those get on, and end those that do not."""
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -8,12 +9,19 @@ import pytest
 
 from tests.engine.harness import Engine, chain, plan_of, sub_agent, until
 from tests.engine.test_at_once import CLAIM, add_queued, enter
-from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, uuid7
+from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, WorkerId, uuid7
 from treadle.engine.view import History
 from treadle.kernel.records import FORMAT
 from treadle.kernel.states import Status
 
-BURY = "SELECT workers_bury_v2($1, $2, $3, $4, 'They died.')"
+BURY = "SELECT workers_bury_v3($1, $2, $3, $4, $5, 'They died.')"
+PAUSE = "treadle.engine.company.PAUSE_SECONDS"
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs come back at once; ``pause`` of a test's own overrides it."""
+    monkeypatch.setattr(PAUSE, 0.0)
 
 
 async def deaths(engine: Engine, id: ExecutionId) -> int:
@@ -31,20 +39,20 @@ async def die_and_begin_again(engine: Engine, id: ExecutionId, **options: Any) -
     await engine.start(**options)
 
 
-async def test_a_run_of_which_nothing_gets_done_ends_with_the_fifth_worker(engine: Engine) -> None:
+async def test_a_run_of_which_nothing_gets_done_ends_with_the_sixth_worker(engine: Engine) -> None:
     id = await engine.worker.submit(LOCAL_WORKSPACE, chain("gated"), {})
-    for count in range(1, 5):
+    for count in range(1, 6):
         await die_and_begin_again(engine, id)
         await taken_up(engine, id)
         assert await deaths(engine, id) == count
     await die_and_begin_again(engine, id)
     row = await engine.finished(id)
     assert row.status is Status.FAILED
-    assert "5 workers in a row died" in str(row.error)
+    assert "6 workers in a row died" in str(row.error)
     assert "TREADLE_DISABLED_BLOCKS" in str(row.error)
-    assert row.epoch == 5
+    assert row.epoch == 6
     records = await engine.records(row)
-    assert [record[0] for record in records] == ["begin", *["start"] * 5, "stop", "close"]
+    assert [record[0] for record in records] == ["begin", *["start"] * 6, "stop", "close"]
     assert row.last_seq == len(records)
     (view,) = History(chain("gated"), lambda block: frozenset()).fold(records).finish()
     assert (view.status, view.ended_ms) == ("running", None), "it can be seen which step had begun"
@@ -79,7 +87,7 @@ async def test_a_run_that_gets_on_starts_from_none(engine: Engine) -> None:
 async def test_sub_agents_end_with_their_run(engine: Engine) -> None:
     engine.agents.plans["child"] = plan_of({"in": "input", "n0": "gated"}, ["in > n0"], id="child")
     id = await engine.worker.submit(LOCAL_WORKSPACE, plan_of({"sub": sub_agent("child", value=1)}), {})
-    for _ in range(5):
+    for _ in range(6):
         await die_and_begin_again(engine, id)
     row = await engine.finished(id)
     (child,) = await engine.children(row)
@@ -122,7 +130,7 @@ async def test_whose_fault_it_is(idle: Engine, expires: str, dead: bool, lease: 
     worker = await enter(idle.connection)
     assert len(await idle.connection.fetch(CLAIM, worker, 1, 9, 9, [1], FORMAT)) == 1
     await idle.connection.execute(f"UPDATE workers SET expires_at = {expires} WHERE id = $1", worker)
-    assert await idle.value(BURY, uuid7(), [worker] if dead else list[UUID](), lease, 5) == 1
+    assert await idle.value(BURY, uuid7(), [worker] if dead else list[UUID](), lease, 5, []) == 1
     (row,) = await idle.connection.fetch("SELECT status::text, deaths, worker_id FROM executions")
     assert tuple(row) == ("QUEUED", counted, None)
 
@@ -131,25 +139,79 @@ async def test_nobody_buries_itself(idle: Engine) -> None:
     """A machine that slept has let its own worker's lease run out; it wakes up with all its runs."""
     worker = await enter(idle.connection)
     await idle.connection.execute("UPDATE workers SET expires_at = clock_timestamp() - interval '1 hour'")
-    await idle.value(BURY, worker, list[UUID](), 10.0, 5)
+    await idle.value(BURY, worker, list[UUID](), 10.0, 5, [])
     assert await idle.value("SELECT count(*) FROM workers") == 1
-    await idle.value(BURY, uuid7(), list[UUID](), 10.0, 5)
+    await idle.value(BURY, uuid7(), list[UUID](), 10.0, 5, [])
     assert await idle.value("SELECT count(*) FROM workers") == 0
 
 
-async def test_runs_that_have_died_often_do_not_hold_up_the_others_behind_them(idle: Engine) -> None:
+async def claim(engine: Engine, worker: WorkerId, company: list[int]) -> list[int]:
+    """How often workers have died with those that are taken next."""
+    taken = [row["id"] for row in await engine.connection.fetch(CLAIM, worker, 20, 99, 99, company, FORMAT)]
+    rows = await engine.connection.fetch("SELECT deaths FROM executions WHERE id = ANY ($1) ORDER BY 1", taken)
+    return [row["deaths"] for row in rows]
+
+
+async def test_runs_that_have_died_often_come_first_and_do_not_hold_up_the_others_behind_them(idle: Engine) -> None:
     await idle.start(capacity=0)
-    await add_queued(idle, chain("effect"), 30)
-    await idle.connection.execute("UPDATE executions SET deaths = 4")
-    await add_queued(idle, chain("effect"), 5)
+    for deaths, count in ((4, 30), (2, 3), (1, 2), (0, 5)):
+        await add_queued(idle, chain("effect"), count)
+        await idle.connection.execute("UPDATE executions SET deaths = $1 WHERE deaths = 0", deaths)
     worker = await enter(idle.connection)
-    taken = [row["id"] for row in await idle.connection.fetch(CLAIM, worker, 20, 99, 99, [20, 20, 20, 20, 1], FORMAT)]
-    counts = await idle.connection.fetch("SELECT deaths FROM executions WHERE id = ANY ($1) ORDER BY 1", taken)
-    assert [row["deaths"] for row in counts] == [0] * 5 + [4]
-    rest = await idle.connection.fetch(CLAIM, worker, 20, 99, 99, [20, 20, 20, 20, 0], FORMAT)
-    assert rest == []
-    fewer_allowed = await idle.connection.fetch(CLAIM, worker, 20, 99, 99, [20, 20, 3], FORMAT)
-    assert len(fewer_allowed) == 3, "the setting was lowered: they count as the last of the list"
+    assert await claim(idle, worker, [20, 20, 20, 20, 1]) == [4]
+    assert await claim(idle, worker, [0, 0, 0, 20, 0]) == []
+    assert await claim(idle, worker, [20, 20, 20, 20, 0]) == [2] * 3
+    assert await claim(idle, worker, [20, 20, 20, 20, 0]) == [0] * 5 + [1] * 2
+    assert await claim(idle, worker, [20, 20, 20, 20, 0]) == []
+    assert await claim(idle, worker, [20, 20, 3]) == [4] * 3, "the setting was lowered: they count as the last"
+
+
+async def test_a_run_over_its_agents_limit_holds_up_nobody(idle: Engine) -> None:
+    await idle.start(capacity=0)
+    await add_queued(idle, chain("effect"), 2)
+    await idle.connection.execute("UPDATE executions SET deaths = 3")
+    await add_queued(idle, plan_of({"n0": "effect"}, id="other"), 1)
+    worker = await enter(idle.connection)
+    for expected in (1, 1, 0):
+        rows = await idle.connection.fetch(CLAIM, worker, 20, 99, 1, [20, 20, 20, 20, 1], FORMAT)
+        assert len(rows) == expected
+    assert await idle.value("SELECT count(*) FROM executions WHERE status = 'QUEUED' AND deaths = 3") == 1
+
+
+async def test_a_run_pauses_after_its_third_death_and_says_until_when(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PAUSE, 3_600.0)
+    id = await engine.worker.submit(LOCAL_WORKSPACE, chain("gated"), {})
+    for _ in range(3):
+        await die_and_begin_again(engine, id)
+    row = await engine.worker.finished(LOCAL_WORKSPACE, id, resting=True)
+    assert (row.status, row.deaths, row.epoch) == (Status.WAITING, 3, 3)
+    assert row.wake_at is not None
+    assert 3_500 < (row.wake_at - datetime.now(UTC)).total_seconds() <= 3_600
+    await engine.connection.execute("UPDATE executions SET wake_at = now()")
+    await taken_up(engine, id)
+    engine.calls.gate.set()
+    assert (await engine.finished(id)).status is Status.COMPLETED
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_run_that_pauses_can_be_stopped(engine: Engine, monkeypatch: pytest.MonkeyPatch, paused: bool) -> None:
+    monkeypatch.setattr(PAUSE, 3_600.0)
+    id = await engine.worker.submit(LOCAL_WORKSPACE, chain("gated"), {})
+    for _ in range(2):
+        await die_and_begin_again(engine, id)
+    await taken_up(engine, id)
+    await engine.crash()
+    if paused:
+        await engine.start()
+        await engine.finished(id, resting=True)
+        await engine.worker.close()
+        engine.workers.clear()
+    await engine.connection.fetchval("SELECT inbox_add_v1($1, $2, 'stop', NULL, '{}', 'stop')", LOCAL_WORKSPACE, id)
+    await engine.start()
+    row = await engine.finished(id)
+    assert row.status is Status.TERMINATED
 
 
 async def test_a_worker_takes_the_last_chances_one_by_one(idle: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,13 +219,28 @@ async def test_a_worker_takes_the_last_chances_one_by_one(idle: Engine, monkeypa
     worker = await idle.start(capacity=0)
     plan = plan_of({"n0": "gated"})
     ids = [await worker.submit(LOCAL_WORKSPACE, plan, {}) for _ in range(4)]
-    await idle.connection.execute("UPDATE executions SET deaths = 4")
+    await idle.connection.execute("UPDATE executions SET deaths = 5")
+    others = [await worker.submit(LOCAL_WORKSPACE, chain("effect", "pure"), {}) for _ in range(10)]
     idle.workers.remove(worker)
     await worker.close()
     worker = await idle.start()
     await until(lambda: idle.calls.running["n0"])
     assert len(worker.roots) == 1
     idle.calls.gate.set()
-    for id in ids:
+    for id in (*ids, *others):
         assert (await idle.finished(id)).status is Status.COMPLETED
     assert idle.calls.most["n0"] == 1
+
+
+async def test_the_others_are_not_held_up_by_a_last_chance_that_takes_long(idle: Engine) -> None:
+    worker = await idle.start(capacity=0)
+    doubted = await worker.submit(LOCAL_WORKSPACE, chain("gated"), {})
+    await idle.connection.execute("UPDATE executions SET deaths = 5")
+    others = [await worker.submit(LOCAL_WORKSPACE, chain("effect"), {}) for _ in range(10)]
+    idle.workers.remove(worker)
+    await worker.close()
+    await idle.start()
+    for id in others:
+        assert (await idle.finished(id)).status is Status.COMPLETED
+    idle.calls.gate.set()
+    assert (await idle.finished(doubted)).status is Status.COMPLETED

@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     max_depth: int = Field(default=64, ge=1, le=1000, validation_alias="TREADLE_MAX_DEPTH")
     max_wall_seconds: int = Field(default=7 * 24 * 3600, ge=1, validation_alias="TREADLE_MAX_WALL_SECONDS")
     max_stored_bytes: int = Field(default=10 * 1024**3, ge=1024, validation_alias="TREADLE_MAX_STORED_BYTES")
-    max_worker_deaths: int = Field(default=5, ge=3, le=100, validation_alias="TREADLE_MAX_WORKER_DEATHS")
+    max_worker_deaths: int = Field(default=6, ge=3, le=100, validation_alias="TREADLE_MAX_WORKER_DEATHS")
     concurrent_runs_per_workspace: int = Field(
         default=25_000, ge=1, validation_alias="TREADLE_CONCURRENT_RUNS_PER_WORKSPACE"
     )

@@ -4,6 +4,11 @@ A worker that dies had thousands of runs, and one of them may have been the reas
 are taken up again at once. Those with which the next worker dies too, and of which nothing got done in between, are
 doubted: a worker takes only so many of them at a time, after each further death a twentieth, and the last time one
 alone. So the others get on, and only the one that is the reason dies often enough to be ended.
+
+Workers may also be killed from outside, again and again. So that no run is ended for that, those with most deaths come
+first (``executions_next_v1``), and the others wait for a moment until they have got on: whatever a worker gets done in
+a short life, they get done first. And after the third death they pause, ever longer: whoever kills at random has gone
+when they come back, while a run that kills its worker does it again.
 """
 
 from collections.abc import Callable
@@ -14,6 +19,13 @@ DOUBTED_FROM = 2
 SHRINKS = 20
 GOOD_AFTER_SECONDS = 10.0
 """A doubted run that has not killed its worker for so long makes room for the next; but not the last time."""
+PAUSED_FROM = 3
+"""Deaths in a row after which a run pauses before it is taken up again."""
+PAUSE_SECONDS = 15.0
+PAUSES_GROW = 4.0
+LONGEST_PAUSE_SECONDS = 3_600.0
+FIRST_SECONDS = 2.0
+"""How long a doubted run that was taken up has its worker's next steps to itself and those doubted as much."""
 
 
 class Doubted(Protocol):
@@ -22,6 +34,16 @@ class Doubted(Protocol):
     deaths: int
     """How many have died with it in a row; 0 once something of it got done."""
     over: bool
+
+
+def pauses(most_deaths: int) -> list[float]:
+    """Seconds that a run pauses after each of its deaths in a row, the first one's first; the last one ends it."""
+    return [
+        min(PAUSE_SECONDS * PAUSES_GROW ** (deaths - PAUSED_FROM), LONGEST_PAUSE_SECONDS)
+        if deaths >= PAUSED_FROM
+        else 0.0
+        for deaths in range(1, most_deaths)
+    ]
 
 
 class Company:
@@ -42,7 +64,10 @@ class Company:
     def places(self, room: int) -> list[int]:
         """How many more runs the worker may take, by the number of deaths; ``room`` if that does not matter."""
         self._doubted = [(root, since) for root, since in self._doubted if root.deaths and not root.over]
-        return [self._places(deaths, room) for deaths in range(self._most_deaths)]
+        just_now = self._clock() - FIRST_SECONDS
+        first = max((root.deaths for root, since in self._doubted if since > just_now), default=0)
+        first = min(first, self._most_deaths - 1)
+        return [self._places(deaths, room) if deaths >= first else 0 for deaths in range(self._most_deaths)]
 
     def _places(self, deaths: int, room: int) -> int:
         if deaths < DOUBTED_FROM:

@@ -15,7 +15,7 @@ from treadle.base.database import connect, create_pool
 from treadle.base.ids import ExecutionId, GraphId, WorkerId, WorkspaceId, uuid7
 from treadle.engine import inbox
 from treadle.engine.bell import QUEUE, PostgresBell, listen
-from treadle.engine.company import Company
+from treadle.engine.company import Company, pauses
 from treadle.engine.endings import Ended
 from treadle.engine.journal import DATABASE_GONE, Journal, OnCommitted
 from treadle.engine.ports import AtOnce, Services
@@ -42,7 +42,7 @@ _WRITING = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "e
 """Of the journal's connection: planning its write anew for every commit would take a third of its time; and a plan that
 was made when the tables were empty must be good when they are full."""
 _CLAIM = "SELECT * FROM executions_claim_v2($1, $2, $3, $4, $5, $6::smallint)"
-_BURY = "SELECT workers_bury_v2($1, $2, $3, $4, $5)"
+_BURY = "SELECT workers_bury_v3($1, $2, $3, $4, $5, $6)"
 _LEAVE = "SELECT workers_leave_v1($1)"
 _DIED = (
     "{} workers in a row died while they had this run, and nothing of it got done in between. Most likely one of its"
@@ -76,7 +76,7 @@ class Worker:
         *,
         capacity: int = 5_000,
         at_once: AtOnce = AtOnce(),
-        most_deaths: int = 5,
+        most_deaths: int = 6,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._dsn = dsn
@@ -138,8 +138,9 @@ class Worker:
         """Free what dead workers had. Leases of processes of this machine that are gone need not run out."""
         rows = await self.pool.fetch("SELECT id, name FROM workers")
         dead = [row["id"] for row in rows if not process_lives(row["name"])]
-        reason = _DIED.format(self._most_deaths)
-        freed = await self.pool.fetchval(_BURY, self.id, dead, self._lease_seconds, self._most_deaths, reason)
+        most = self._most_deaths
+        reason = _DIED.format(most)
+        freed = await self.pool.fetchval(_BURY, self.id, dead, self._lease_seconds, most, pauses(most), reason)
         if freed:
             _log.warning("runs of workers that are gone are free again", extra={"runs": freed})
 

@@ -107,7 +107,8 @@ def _print_head(row: ExecutionRow) -> None:
     if row.rerun_of:
         console.print(f"re-run of {row.rerun_of}")
     if row.wake_at and row.status not in FINAL:
-        console.print(f"goes on at {_moment(row.wake_at)}")
+        why = f": {row.deaths} workers in a row died while they had it" if row.deaths else ""
+        console.print(f"goes on at {_moment(row.wake_at)}{why}")
 
 
 async def _print_inputs(platform: Platform, row: ExecutionRow) -> None:

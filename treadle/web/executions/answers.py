@@ -90,6 +90,7 @@ async def run_head(executions: Executions, row: ExecutionRow) -> dict[str, Any]:
         **_summary_fields(row, names[version]),
         "root_id": row.root_id,
         "parent_id": row.parent_id,
+        "worker_deaths": row.deaths,
         "inputs": await _node_inputs(executions, row),
         "outputs": _named([(name, masked(value)) for name, value in row.outputs]),
         "warnings": _warnings(row.warnings),

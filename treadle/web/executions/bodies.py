@@ -126,6 +126,9 @@ class RunInFile(RunSummary):
 
     root_id: UUID
     parent_id: UUID | None
+    worker_deaths: int
+    """How many workers in a row have died while they had it, and nothing of it got done in between. From three on it
+    pauses until ``wake_at``."""
     inputs: dict[str, JsonObject]
     """By node. Values above 64 KiB are given as ``{"size", "sha256"}`` here and in the firings;
     ``/api/v2/executions/{execution_id}/values/{sha256}`` has them."""
