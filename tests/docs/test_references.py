@@ -43,7 +43,7 @@ def test_commands_and_settings_exist(page: Path) -> None:
 
 
 def test_the_readme_shows_what_the_example_gives() -> None:
-    assert f"```\n{REPORT}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"```\nreport:\n{REPORT}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_fits_the_makefile() -> None:

@@ -81,8 +81,33 @@ def test_a_failed_run_shows_the_failing_firing_with_its_inputs(treadle: Call, tm
     assert called.code == 1
     assert called.json["status"] == "FAILED"
     shown = treadle("show", called.json["id"])
-    assert "firing 2 failed" in shown.out
+    assert "step 2 failed" in shown.out
     assert "a: -4" in shown.out
+
+
+def test_an_agent_that_is_not_there_cannot_be_exported(treadle: Call) -> None:
+    called = treadle("export", "no such agent")
+    assert (called.code, called.out) == (2, "")
+    assert "treadle list" in called.err
+
+
+def test_in_a_pipe_each_row_is_one_whole_line(bare: Call) -> None:
+    lines = bare("blocks", "smart", "decision").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["title", "Smart"]
+    assert len(lines[1]) > 80 and not any(line.endswith(" ") for line in lines)
+
+
+def test_a_search_that_finds_nothing_says_so(bare: Call) -> None:
+    called = bare("blocks", "zebra", "crossing")
+    assert (called.code, called.out.startswith("No block fits “zebra crossing”.")) == (0, True)
+    assert bare("blocks", "zebra", "crossing", "--json").json == []
+
+
+def test_help_fits_eighty_columns_uncut(bare: Call) -> None:
+    text = bare("--help").out
+    assert text == bare("-h").out
+    assert "..." not in text.replace("[ARGS]...", "")
+    assert all(len(line) <= 80 for line in text.splitlines())
 
 
 def test_an_export_reads_back_as_the_same_agent(treadle: Call, tmp_path: Path) -> None:
@@ -91,7 +116,6 @@ def test_an_export_reads_back_as_the_same_agent(treadle: Call, tmp_path: Path) -
     assert exported.code == 0
     again = read_agent_file(exported.out.encode(), name="again")
     assert [node.id for node in again.nodes] == ["who", "text", "out"]
-    assert treadle("export", "no such agent").code == 2
 
 
 def test_the_doctor_finds_a_healthy_install_healthy(treadle: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +149,7 @@ def test_a_bad_setting_is_told_by_its_name(bare: Call, monkeypatch: pytest.Monke
 def test_the_version_is_printed(bare: Call) -> None:
     called = bare("version")
     assert (called.code, called.out.strip() != "") == (0, True)
+    assert bare("--version") == called
 
 
 def test_an_unexpected_failure_is_one_message_with_the_place_of_the_log(

@@ -29,9 +29,21 @@ from treadle.main.sessions import run_async
 def test_a_run_prints_its_outputs_and_where_its_record_is(treadle: Call, tmp_path: Path) -> None:
     called = treadle("run", written(tmp_path, GREETING), "-i", "who=Ann")
     assert (called.code, called.out) == (0, "greeting: Hello Ann!\n")
-    assert "COMPLETED after 3 firings" in called.err
+    assert "COMPLETED after 3 steps" in called.err
     id = called.err.rsplit("treadle show ", 1)[1].strip()
     assert "Hello Ann!" in treadle("show", id).out
+
+
+def test_a_value_of_several_lines_stands_below_its_name(treadle: Call, tmp_path: Path) -> None:
+    inputs = written(tmp_path, {"who": "Ann,\nBob"}, "inputs.json")
+    called = treadle("run", written(tmp_path, GREETING), "--input-file", inputs)
+    assert called.out == "greeting:\nHello Ann,\nBob!\n"
+
+
+def test_a_failed_step_is_told_by_number_title_and_reason(treadle: Call, tmp_path: Path) -> None:
+    called = treadle("run", written(tmp_path, FAILING), "-i", "of=-4")
+    assert called.code == 1
+    assert "Failed: step 2, Calculator: " in called.err
 
 
 def test_json_is_one_object_and_nothing_else(treadle: Call, tmp_path: Path) -> None:
@@ -254,3 +266,11 @@ def test_effects_are_repeated_only_when_a_person_agrees(treadle: Call, tmp_path:
     assert "--yes" in asked.err
     assert treadle("rerun", id, "--from", "1", "--yes", "--json").json["status"] == "REVIEW"
     assert treadle("rerun", id, "--from", "99").code == 2
+
+
+def test_a_rerun_refuses_an_input_that_the_step_does_not_have(treadle: Call, tmp_path: Path) -> None:
+    id = treadle("run", written(tmp_path, GREETING), "-i", "who=Ann", "--json").json["id"]
+    called = treadle("rerun", id, "--from", "2", "-i", "nope=Bob")
+    assert called.code == 2
+    assert "no input “nope”" in called.err
+    assert "values" in called.err, "and says what there is"

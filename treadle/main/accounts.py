@@ -8,7 +8,7 @@ from treadle.features.accounts.invitations import Wanted
 from treadle.main.instance import running_instance, server_url
 from treadle.main.people import people_of
 from treadle.main.sessions import looking_platform
-from treadle.main.terminal import out
+from treadle.main.terminal import err, out, program
 
 
 async def print_setup_link() -> None:
@@ -23,7 +23,7 @@ async def print_setup_link() -> None:
         raise Conflict(
             "This installation has an administrator.", fix="Sign in; `treadle reset-password EMAIL` if that fails."
         )
-    out().print(link)
+    _print_link(platform.settings, link, "It makes the first account; good for a day, and once.")
 
 
 async def print_reset_link(email: str) -> None:
@@ -34,7 +34,7 @@ async def print_reset_link(email: str) -> None:
     """
     async with looking_platform() as platform:
         link = await people_of(platform, None, _url(platform.settings)).door.mailed_links.make(email)
-    out().print(link)
+    _print_link(platform.settings, link, f"Hand it to {email}; good for a quarter of an hour, and once.")
 
 
 async def print_invitation_link(email: str, role: str | None) -> None:
@@ -48,7 +48,16 @@ async def print_invitation_link(email: str, role: str | None) -> None:
     async with looking_platform() as platform:
         people = people_of(platform, None, _url(platform.settings))
         issued = await people.invitations.invite(operator, Wanted(email, Role(role) if role else None))
-    out().print(issued.link)
+    _print_link(platform.settings, issued.link, f"Hand it to {email}; good for a week, and once.")
+
+
+def _print_link(settings: Settings, link: str, about: str) -> None:
+    """A link on standard output, so that programs can take it; beside it what a person should know."""
+    out().print(link)
+    notes = err()
+    notes.print(about, style="dim")
+    if running_instance(settings.home) is None and not settings.public_url:
+        notes.print(f"Treadle does not run here now: start it with {program()} up before the link is opened.")
 
 
 def _url(settings: Settings) -> str:

@@ -6,7 +6,18 @@ from treadle.base.config import load_settings
 from treadle.base.ids import LOCAL_WORKSPACE
 from treadle.features.graphs.validation import has_errors, validate
 from treadle.main.agent_input import read_agent
-from treadle.main.terminal import BAD_INPUT, err, one_line, out, plain, print_json, print_problems
+from treadle.main.terminal import (
+    BAD_INPUT,
+    counted,
+    err,
+    one_line,
+    out,
+    plain,
+    print_json,
+    print_problems,
+    print_table,
+    program,
+)
 from treadle.main.wiring import credentials_of_install, make_registry
 from treadle.web.builder.answers import block_body
 from treadle.web.builder.block_catalogue import words_of
@@ -39,10 +50,13 @@ def validate_file(path: str, *, json: bool) -> int:
     for need in needs:
         _print_need(need)
     nodes = sum(len(graph.nodes) for graph in agent.graphs)
-    about = f"{plain(agent.name)}: {nodes} nodes in {len(agent.graphs)} graph{'s' * (len(agent.graphs) > 1)}"
+    about = f"{plain(agent.name)}: {counted(nodes, 'node')} in {counted(len(agent.graphs), 'graph')}"
     errors = sum(each.severity == "error" for each in problems)
     warnings = len(problems) - errors
-    out().print(f"{about}, {errors} errors, {warnings} warnings", style="red" if errors else "green")
+    missing = sum(need.required and not need.available for need in needs)
+    more = f", {counted(missing, 'account')} missing" if missing else ""
+    told = f"{about}, {counted(errors, 'error')}, {counted(warnings, 'warning')}{more}"
+    out().print(told, style="red" if errors else "yellow" if missing else "green")
     return BAD_INPUT if errors else 0
 
 
@@ -64,12 +78,15 @@ def list_blocks(query: str, *, json: bool) -> None:
     if json:
         print_json([block_body(each).model_dump(mode="json") for each in found])
         return
+    if not found:
+        out().print(f"No block fits “{plain(query)}”. All of them: {program()} blocks")
+        return
     from rich.table import Table  # noqa: PLC0415 (not for --json)
 
-    table = Table("title", "categories", "what it does", box=None, pad_edge=False)
+    table = Table("title", "categories", "what it does", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for each in found:
         mark = " (switched off)" if each.disabled else ""
         description = one_line(each.description, 100)
         table.add_row(plain(each.title + mark), plain(", ".join(each.categories).lower()), description)
-    out().print(table)
-    out().print(f"{len(found)} blocks", style="dim")
+    print_table(table)
+    err().print(counted(len(found), "block"), style="dim")

@@ -13,17 +13,45 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, and nothing else.")]
-Named = Annotated[list[str] | None, typer.Option("-i", "--input", metavar="NAME=VALUE", help="May be repeated.")]
-Execution = Annotated[str, typer.Argument(help="A run's id, its beginning or end, or `last`.")]
+_WHICH_RUN = "A run's id, its beginning or end, or `last`."
 
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, and nothing else.")]
+Named = Annotated[
+    list[str] | None,
+    typer.Option("-i", "--input", metavar="NAME=VALUE", help="An input of the agent; may be given several times."),
+]
+File = Annotated[str, typer.Argument(metavar="FILE", help="An agent's file (JSON); - reads standard input.")]
+Execution = Annotated[str, typer.Argument(metavar="RUN", help=_WHICH_RUN)]
+Timeout = Annotated[
+    float | None, typer.Option(metavar="SECONDS", min=0, help="Stop the run when it takes longer than this.")
+]
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Build, run and share AI agents as graphs of blocks.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from treadle.base.migrations import release  # noqa: PLC0415
+
+        typer.echo(release())
+        raise typer.Exit
+
+
+@app.callback()
+def treadle(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Build, run and share AI agents as graphs of blocks."""
+    from treadle.main.terminal import open_missing_streams  # noqa: PLC0415
+
+    open_missing_streams()
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
@@ -44,10 +72,12 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
 @command
 def run(
-    file: Annotated[str, typer.Argument(help="An exported agent; - reads standard input.")],
+    file: File,
     inputs: Named = None,
-    input_file: Annotated[str | None, typer.Option(help="A JSON object with inputs by name.")] = None,
-    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds after which the run is stopped.")] = None,
+    input_file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A JSON object with inputs by name; - reads standard input.")
+    ] = None,
+    timeout: Timeout = None,
     json: JsonFlag = False,
 ) -> None:
     """Run an agent from its file and print what it gives.
@@ -64,10 +94,17 @@ def run(
 
 @command
 def up(
-    host: Annotated[str | None, typer.Option(help="The address to listen on; TREADLE_HOST or 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="TREADLE_PORT or 8006.")] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Where to listen; else TREADLE_HOST, else 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=1, max=65535, help="Else TREADLE_PORT, else 8006.")
+    ] = None,
 ) -> None:
-    """Start Treadle: database, worker and HTTP server in one process."""
+    """Start Treadle: database, worker, HTTP server.
+
+    All in one process, until Ctrl-C or `treadle down`. What runs then goes on at the next start.
+    """
     from treadle.main.serving import serve  # noqa: PLC0415
 
     serve(host, port)
@@ -75,7 +112,10 @@ def up(
 
 @command
 def down() -> None:
-    """Stop the Treadle of this data folder. What runs goes on at the next start."""
+    """Stop the Treadle of this data folder.
+
+    What runs goes on at the next start.
+    """
     from treadle.base.config import load_settings  # noqa: PLC0415
     from treadle.main.instance import stop_instance  # noqa: PLC0415
 
@@ -93,9 +133,12 @@ def executor() -> None:
 
 @command
 def validate(
-    file: Annotated[str, typer.Argument(help="An exported agent; - reads standard input.")], json: JsonFlag = False
+    file: File,
+    json: JsonFlag = False,
 ) -> None:
-    """Tell everything that is wrong with an agent file, and which credentials it needs.
+    """Check an agent's file, and tell which accounts it needs.
+
+    Everything that is wrong is told at once. No database is needed.
 
     Exit code: 0 it can run, perhaps with warnings; 2 it cannot.
     """
@@ -107,10 +150,12 @@ def validate(
 
 @command
 def blocks(
-    query: Annotated[list[str] | None, typer.Argument(help="Words that name, category or description hold.")] = None,
+    query: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORD]...", help="Only blocks in whose description all words are.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """List the blocks of this install."""
+    """List the blocks there are, or search them."""
     _want_json(json)
     from treadle.main.catalogue import list_blocks  # noqa: PLC0415
 
@@ -119,10 +164,13 @@ def blocks(
 
 @command
 def show(
-    execution: Annotated[str | None, typer.Argument(help="A run's id, its beginning or end, or `last`.")] = None,
+    execution: Annotated[str | None, typer.Argument(metavar="[RUN]", help=_WHICH_RUN)] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Show a run with everything that happened in it; without one, the latest runs."""
+    """Show a run, step by step.
+
+    Without a run, show the latest ones.
+    """
     _want_json(json)
     from treadle.main.history import show_latest, show_run  # noqa: PLC0415
     from treadle.main.sessions import run_async  # noqa: PLC0415
@@ -131,7 +179,9 @@ def show(
 
 
 @command
-def list_(limit: Annotated[int, typer.Option(min=1, max=200, help="How many.")] = 20, json: JsonFlag = False) -> None:
+def list_(
+    limit: Annotated[int, typer.Option(metavar="NUMBER", min=1, max=200, help="How many.")] = 20, json: JsonFlag = False
+) -> None:
     """List the latest runs."""
     _want_json(json)
     from treadle.main.history import show_latest  # noqa: PLC0415
@@ -143,16 +193,22 @@ def list_(limit: Annotated[int, typer.Option(min=1, max=200, help="How many.")] 
 @command
 def rerun(
     execution: Execution,
-    firing: Annotated[int, typer.Option("--from", min=1, help="The firing from which to run again.")],
+    firing: Annotated[int, typer.Option("--from", metavar="STEP", min=1, help="The number of a step, see show.")],
     inputs: Annotated[
-        list[str] | None, typer.Option("-i", "--input", metavar="PIN=VALUE", help="New value of a pin of that firing.")
+        list[str] | None,
+        typer.Option("-i", "--input", metavar="PIN=VALUE", help="A new value for an input of that step."),
     ] = None,
-    newest: Annotated[bool, typer.Option("--newest", help="Take the agent's newest version.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether effects may happen again.")] = False,
-    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds after which the run is stopped.")] = None,
+    newest: Annotated[bool, typer.Option("--newest", help="Take the newest version of the agent.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask whether steps with effects outside may happen again.")
+    ] = False,
+    timeout: Timeout = None,
     json: JsonFlag = False,
 ) -> None:
-    """Run again from a firing; everything that does not follow from it is kept."""
+    """Run again from one step on.
+
+    Everything that does not follow from that step is kept, and costs nothing.
+    """
     _want_json(json)
     from treadle.main.control import agreed, repeated_by, run_again  # noqa: PLC0415
     from treadle.main.running import Terms  # noqa: PLC0415
@@ -178,13 +234,16 @@ def stop(execution: Execution) -> None:
 @command
 def decide(
     execution: Execution,
-    firing: Annotated[int, typer.Argument(min=1, help="The firing that waits.")],
+    firing: Annotated[int, typer.Argument(metavar="STEP", min=1, help="The number of the step that waits.")],
     approve: Annotated[bool, typer.Option("--approve/--reject", help="The decision.")],
-    data: Annotated[str | None, typer.Option(help="The changed data, as JSON.")] = None,
-    message: Annotated[str, typer.Option(help="What you want to say about it.")] = "",
-    always: Annotated[bool, typer.Option("--always", help="Approve this node for the rest of the run.")] = False,
+    data: Annotated[str | None, typer.Option(metavar="JSON", help="The data as you want it.")] = None,
+    message: Annotated[str, typer.Option(metavar="TEXT", help="What you want to say about it.")] = "",
+    always: Annotated[bool, typer.Option("--always", help="The same for this node in the rest of the run.")] = False,
 ) -> None:
-    """Approve or reject what waits for a person. The run goes on: here, when no server is there to do it."""
+    """Approve or reject what waits for a person.
+
+    The run then goes on: in the server, or here when none is running.
+    """
     from treadle.main import control  # noqa: PLC0415
     from treadle.main.sessions import run_async  # noqa: PLC0415
 
@@ -195,10 +254,13 @@ def decide(
 
 @command
 def export(
-    graph: Annotated[str, typer.Argument(help="An agent's id or name.")],
-    version: Annotated[int | None, typer.Option(min=0, help="The newest when it is not given.")] = None,
+    graph: Annotated[str, typer.Argument(metavar="AGENT", help="Its name or id.")],
+    version: Annotated[int | None, typer.Option(metavar="NUMBER", min=0, help="Else the newest.")] = None,
 ) -> None:
-    """Print an agent's file, sub-agents included, without secrets."""
+    """Print an agent's file, without secrets.
+
+    Its sub-agents are included.
+    """
     from treadle.main.control import export_graph  # noqa: PLC0415
     from treadle.main.sessions import run_async  # noqa: PLC0415
 
@@ -207,7 +269,10 @@ def export(
 
 @command
 def doctor(json: JsonFlag = False) -> None:
-    """Check what a start needs, and say what to do about what is wrong. Exit code 1 when something is broken."""
+    """Check this installation, and say what to mend.
+
+    Exit code: 0 all is well; 1 something is broken.
+    """
     _want_json(json)
     from treadle.main.doctor import examine  # noqa: PLC0415
 
@@ -221,7 +286,10 @@ def rotate_keys(
     ] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Encrypt all stored secrets with a new key. An interrupted rotation is finished by the next one."""
+    """Encrypt all stored secrets with a new key.
+
+    When it is interrupted, the next one finishes it.
+    """
     _want_json(json)
     from treadle.main.key_rotation import rotate  # noqa: PLC0415
     from treadle.main.sessions import run_async  # noqa: PLC0415
@@ -231,7 +299,10 @@ def rotate_keys(
 
 @command
 def setup_link() -> None:
-    """Print a link for making the first account, which administers this installation."""
+    """Print a link that makes the first account.
+
+    That account administers this installation. Links printed before are good no more.
+    """
     from treadle.main.accounts import print_setup_link  # noqa: PLC0415
     from treadle.main.sessions import run_async  # noqa: PLC0415
 
@@ -239,8 +310,13 @@ def setup_link() -> None:
 
 
 @command
-def reset_password(email: Annotated[str, typer.Argument(help="The address with which somebody signs in.")]) -> None:
-    """Print a link with which somebody chooses a new password. It is good for a quarter of an hour, once."""
+def reset_password(
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The address with which somebody signs in.")],
+) -> None:
+    """Print a link that sets a new password.
+
+    It is good for a quarter of an hour, and once.
+    """
     from treadle.main.accounts import print_reset_link  # noqa: PLC0415
     from treadle.main.sessions import run_async  # noqa: PLC0415
 
@@ -249,13 +325,18 @@ def reset_password(email: Annotated[str, typer.Argument(help="The address with w
 
 @command
 def invite(
-    email: Annotated[str, typer.Argument(help="The address of whoever is invited.")],
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="The address of whoever is invited.")],
     role: Annotated[
         Literal["owner", "editor", "runner", "viewer"] | None,
-        typer.Option(help="Also make them a member of this machine's workspace."),
+        typer.Option(
+            "--role", metavar="ROLE", help="Also a part in this machine's workspace: owner, editor, runner, viewer."
+        ),
     ] = None,
 ) -> None:
-    """Print a link with which somebody makes an account. It is good for a week, once."""
+    """Print a link with which somebody makes an account.
+
+    It is good for a week, and once.
+    """
     from treadle.main.accounts import print_invitation_link  # noqa: PLC0415
     from treadle.main.sessions import run_async  # noqa: PLC0415
 
@@ -264,10 +345,15 @@ def invite(
 
 @command
 def new_block(
-    module: Annotated[str, typer.Argument(help="The new file below treadle/blocks: shouting.")],
-    name: Annotated[str, typer.Argument(help="The block: ShoutText.")],
+    module: Annotated[
+        str, typer.Argument(metavar="FILE", help="Name of the new file in treadle/blocks, such as shouting.")
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the block, such as ShoutText.")],
 ) -> None:
-    """Start a new block as a complete small file. Run it in a checkout."""
+    """Start a new block of your own.
+
+    Run it in a checkout: it writes a small file that works, and says what to do next.
+    """
     from treadle.main import scaffold  # noqa: PLC0415
 
     _tell_scaffold(scaffold.new_block(Path.cwd(), module, name))
@@ -275,14 +361,19 @@ def new_block(
 
 @command
 def new_integration(
-    name: Annotated[str, typer.Argument(help="The provider: acme_crm.")],
-    title: Annotated[str, typer.Option(help="What people call it: Acme CRM.")],
-    base_url: Annotated[str, typer.Option(help="Of its HTTP interface.")],
-    docs: Annotated[str, typer.Option(help="The page that documents the interface.")],
-    obtain: Annotated[str, typer.Option(help="The page on which a person gets a key.")],
-    variable: Annotated[str, typer.Option(help="Environment variable of the key.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new folder, such as acme_crm.")],
+    title: Annotated[str, typer.Option(metavar="TEXT", help="What people call it, such as Acme CRM.")],
+    base_url: Annotated[str, typer.Option(metavar="URL", help="Where its HTTP interface is.")],
+    docs: Annotated[str, typer.Option(metavar="URL", help="The page that documents the interface.")],
+    obtain: Annotated[str, typer.Option(metavar="URL", help="The page on which a person gets a key.")],
+    variable: Annotated[
+        str, typer.Option(metavar="NAME", help="Environment variable of the key; else ACME_CRM_API_KEY.")
+    ] = "",
 ) -> None:
-    """Start a new integration as complete small files. Run it in a checkout."""
+    """Start a new integration of your own.
+
+    Run it in a checkout: it writes small files that work, and says what to do next.
+    """
     from treadle.main import scaffold  # noqa: PLC0415
 
     wanted = scaffold.NewIntegration(name, title, base_url, docs, obtain, variable)
@@ -305,9 +396,7 @@ def _want_json(wanted: bool) -> None:
 @command
 def version() -> None:
     """Print the version of Treadle."""
-    from treadle.base.migrations import release  # noqa: PLC0415
-
-    typer.echo(release())
+    _print_version(True)
 
 
 if __name__ == "__main__":

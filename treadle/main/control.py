@@ -6,16 +6,17 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from treadle.base.errors import BadInput, Conflict
+from treadle.base.errors import BadInput, Conflict, NotFound
 from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, GraphId
 from treadle.engine.store import ExecutionRow
 from treadle.features.executions.reviews import Decision
 from treadle.features.executions.service import Again
 from treadle.features.graphs.exporter import export_agent
 from treadle.main.agent_input import read_value, split_pair
+from treadle.main.node_titles import node_titles
 from treadle.main.running import Terms, run_and_tell
 from treadle.main.sessions import find_execution, looking_platform
-from treadle.main.terminal import err, out, plain
+from treadle.main.terminal import ask, counted, err, out, plain
 from treadle.main.wiring import Platform
 
 
@@ -65,7 +66,7 @@ async def _check_open(platform: Platform, row: ExecutionRow, firing: int) -> Non
     if not any(each.execution_id == row.id and each.firing == firing for each in reviews):
         where = ", ".join(f"{each.execution_id} {each.firing}" for each in reviews[:5])
         fix = f"What waits: {where}." if reviews else "`treadle show` tells how it stands."
-        raise Conflict(f"Firing {firing} of the run {row.id} does not wait for a decision.", fix=fix)
+        raise Conflict(f"Step {firing} of the run {row.id} does not wait for a decision.", fix=fix)
 
 
 def _parsed(text: str) -> Any:
@@ -80,22 +81,21 @@ async def repeated_by(named: str, firing: int, *, newest: bool) -> tuple[Executi
     async with looking_platform() as platform:
         row = await find_execution(platform, named)
         found = await platform.executions.rerun_preview(LOCAL_WORKSPACE, row.id, Again((firing,), newest=newest))
-        plan = await platform.executions.plan(row)
-        titles = {node.id: node.title or str(node.constants.get("name") or node.id) for node in plan.nodes}
+        titles = await node_titles(platform, row)
         return row.id, [(number, titles[node]) for number, node in found.repeats]
 
 
 def agreed(repeats: list[tuple[int, str]]) -> bool:
     """Show which effects happen again, and ask whether that is wanted. Raises ``BadInput`` when nobody can answer."""
     console = err()
-    console.print(f"{len(repeats)} firings with effects outside will happen again:", style="yellow")
+    console.print(f"{counted(len(repeats), 'step')} with effects outside will happen again:", style="yellow")
     for number, node in repeats[:20]:
-        console.print(f"  firing {number}: {plain(node)}")
+        console.print(f"  step {number}: {plain(node)}")
     if len(repeats) > 20:
         console.print(f"  … and {len(repeats) - 20} more")
     if not sys.stdin.isatty():
         raise BadInput("Nobody can be asked whether that is wanted.", fix="Give --yes if it is.")
-    return console.input("Run again? [y/N] ").strip().lower() in ("y", "yes")
+    return ask("Run again? [y/N] ").lower() in ("y", "yes")
 
 
 def run_again(id: ExecutionId, firing: int, pairs: list[str], *, newest: bool, terms: Terms) -> int:
@@ -107,7 +107,7 @@ def run_again(id: ExecutionId, firing: int, pairs: list[str], *, newest: bool, t
         again = Again((firing,), edits=edits, newest=newest)
         started, found = await platform.executions.rerun(LOCAL_WORKSPACE, id, again, now_ms=now_ms)
         if not terms.json:
-            err().print(f"Kept {found.kept} firings of {id}.", style="dim")
+            err().print(f"Kept {counted(found.kept, 'step')} of {id}.", style="dim")
         return started
 
     return run_and_tell(begin, terms)
@@ -128,7 +128,10 @@ async def export_graph(graph: str, version: int | None) -> None:
     """Print the agent file of a graph, sub-agents included, without secrets; by id or by name."""
     async with looking_platform() as platform:
         id = await _graph_id(platform, graph)
-        agent = await platform.graphs.agent(LOCAL_WORKSPACE, id, version)
+        try:
+            agent = await platform.graphs.agent(LOCAL_WORKSPACE, id, version)
+        except NotFound as error:
+            raise BadInput(error.message, fix="`treadle list` shows the agents that ran last.") from None
         sys.stdout.write(export_agent(agent, platform.registry).decode())
 
 

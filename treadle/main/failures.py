@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import typer
 
 from treadle.base.errors import TreadleError
+from treadle.main.patience import be_patient, spoken
 from treadle.main.terminal import FAILED, INTERRUPTED, err, plain, tell_failure, want_json
 
 _log = logging.getLogger(__name__)
@@ -16,13 +17,16 @@ _log = logging.getLogger(__name__)
 def told() -> Iterator[None]:
     """Tell what goes wrong inside, and leave with the exit code that goes with it."""
     want_json(False)
+    be_patient()
     try:
         yield
+        spoken()
     except (typer.Exit, typer.Abort):
         raise
     except TreadleError as error:
         raise typer.Exit(tell_failure(error)) from None
     except KeyboardInterrupt:
+        spoken()
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:  # the reader of our output has seen enough
         raise typer.Exit(FAILED) from None

@@ -10,8 +10,9 @@ from treadle.engine.view import FiringView
 from treadle.features.executions.listing import RunFilter, RunLine
 from treadle.features.executions.times import began, seconds_of
 from treadle.kernel.states import FINAL, Status
+from treadle.main.node_titles import node_titles
 from treadle.main.sessions import find_execution, looking_platform
-from treadle.main.terminal import one_line, out, plain, print_json, shown
+from treadle.main.terminal import counted, named, one_line, out, plain, print_json, print_table, program, room, shown
 from treadle.main.wiring import Platform
 from treadle.web.executions.answers import firing_body, run_detail, run_summary
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 _FIRINGS_SHOWN = 200
 _BAR = 24
+_SHORTEST_BAR = 8
+_SHORTEST_TITLE, _LONGEST_TITLE = 8, 36
+_RUN_COLUMNS = 50
+"""What the columns of a run's row take, its agent's name aside."""
+_STEP_COLUMNS = 40
+"""What the columns of a step's row take, its node's title and its bar aside."""
 _STYLES = {Status.COMPLETED: "green", Status.FAILED: "red", Status.TERMINATED: "yellow"}
 _FIRING_STYLES = {"completed": "green", "failed": "red", "review": "bold yellow"}
 
@@ -31,31 +38,39 @@ async def show_latest(limit: int, *, json: bool) -> None:
         if json:
             print_json([run_summary(line).model_dump(mode="json") for line in lines])
         elif lines:
-            out().print(_runs_table(lines))
+            print_table(_runs_table(lines))
         else:
-            out().print("Nothing has run yet. Start with: treadle run FILE")
+            out().print(f"Nothing has run yet. Start with: {program()} run FILE")
 
 
 def _runs_table(lines: list[RunLine]) -> "Table":
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False)
-    for name in ("run", "status", "agent", "started"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis" if name == "agent" else "fold")
-    for name in ("took", "firings", "failed"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name, justify in (("run", "left"), ("status", "left"), ("started", "left"), ("took", "right")):
+        table.add_column(name, no_wrap=True, justify=justify)  # type: ignore[arg-type]
+    table.add_column("steps", no_wrap=True, justify="right")
+    table.add_column("agent", no_wrap=True, overflow="ellipsis")
+    today = datetime.now().astimezone().date()
     for line in lines:
+        created = line.created_at.astimezone()
         table.add_row(
             short_id(line.id),
             line.status,
-            one_line(line.graph_name or line.graph_id, 32),
-            f"{line.created_at.astimezone():%m-%d %H:%M:%S}",
-            f"{line.seconds:.1f} s",
-            str(line.firings),
-            str(line.failed or ""),
+            f"{created:%H:%M:%S}" if created.date() == today else f"{created:%Y-%m-%d}",
+            duration(line.seconds),
+            f"{line.firings:,}",
+            one_line(line.graph_name or line.graph_id, max(8, room() - _RUN_COLUMNS)),
             style=_STYLES.get(Status(line.status), "cyan"),
         )
     return table
+
+
+def duration(seconds: float) -> str:
+    """A time that a run took, in the unit that suits it: ``0.3 s``, ``12.5 min``, ``3.2 h``."""
+    if seconds < 600:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 36_000 else f"{seconds / 3600:,.1f} h"
 
 
 def short_id(id: UUID) -> str:
@@ -101,8 +116,8 @@ async def _run_json(platform: Platform, row: ExecutionRow) -> dict[str, Any]:
 def _print_head(row: ExecutionRow) -> None:
     console = out()
     console.print(f"{row.status}  {row.id}", style=f"bold {_STYLES.get(row.status, 'cyan')}")
-    console.print(f"graph {plain(row.graph_id)}, version {row.graph_version}", style="dim")
-    took = f"took {seconds_of(row):.2f} s, {row.firings} firings, {row.failed} failed"
+    console.print(f"agent {plain(row.graph_id)}, version {row.graph_version}", style="dim")
+    took = f"took {seconds_of(row):.2f} s, {counted(row.firings, 'step')}, {row.failed:,} failed"
     console.print(f"{_moment(row.created_at)}, {took}")
     if row.rerun_of:
         console.print(f"re-run of {row.rerun_of}")
@@ -117,7 +132,7 @@ async def _print_inputs(platform: Platform, row: ExecutionRow) -> None:
     names = {str(node.id): str(node.constants.get("name") or node.id) for node in plan.nodes}
     for node, values in detail.inputs.items():
         for value in values.values():
-            out().print(f"input   {plain(names[node])}: {shown(value, 500)}")
+            out().print(f"input   {named(names[node], value, 500)}")
 
 
 async def _print_timeline(platform: Platform, root: ExecutionRow, row: ExecutionRow) -> None:
@@ -125,63 +140,73 @@ async def _print_timeline(platform: Platform, root: ExecutionRow, row: Execution
 
     firings = (await platform.executions.firings(LOCAL_WORKSPACE, row.id)).firings
     if row.id != root.id:
-        out().print(f"\nsub-agent {row.id}: {row.status}, started by firing {row.parent_firing}", style="bold")
-    titles = await _titles(platform, row)
-    table = Table("#", "node", "status", "try", box=None, pad_edge=False)
-    table.add_column("after", justify="right")
-    table.add_column("took", justify="right")
-    table.add_column("")
+        out().print(f"\nsub-agent {row.id}: {row.status}, started by step {row.parent_firing}", style="bold")
+    known = await node_titles(platform, row)
+    titles = [one_line(each.title or known.get(each.node, each.node), _LONGEST_TITLE) for each in firings]
+    node, drawn = widths(max(map(len, titles), default=0), room())
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("#", "node", "status"):
+        table.add_column(name, no_wrap=True)
+    for name in ("try", "after", "took"):
+        table.add_column(name, no_wrap=True, justify="right")
+    table.add_column("", no_wrap=True)
     begun = int((began(root.id, root.created_at, root.started_at) or root.created_at).timestamp() * 1000)
     whole = max(seconds_of(root) * 1000, 1.0)
-    for firing in firings[:_FIRINGS_SHOWN]:
-        title = one_line(firing.title or titles.get(firing.node, firing.node), 36)
+    for firing, title in zip(firings[:_FIRINGS_SHOWN], titles, strict=False):
         start = max((firing.started_ms or begun) - begun, 0)
         took = firing.microseconds / 1000
-        cells = (f"{start} ms", f"{took:.1f} ms", bar(start, took, whole))
+        cells = (f"{start} ms", f"{took:.1f} ms", bar(start, took, whole, drawn))
         status = "kept" if firing.kept_from else firing.status
         style = _FIRING_STYLES.get(firing.status, "cyan")
-        table.add_row(str(firing.number), title, status, str(firing.attempt), *cells, style=style)
-    out().print(table)
+        table.add_row(str(firing.number), one_line(title, node), status, str(firing.attempt), *cells, style=style)
+    print_table(table)
     if len(firings) > _FIRINGS_SHOWN:
-        out().print(f"… and {len(firings) - _FIRINGS_SHOWN} more firings; --json shows all.", style="dim")
+        out().print(f"… and {counted(len(firings) - _FIRINGS_SHOWN, 'more step')}; --json shows all.", style="dim")
     for firing in firings[:_FIRINGS_SHOWN]:
         _print_trouble(firing)
 
 
-async def _titles(platform: Platform, row: ExecutionRow) -> dict[str, str]:
-    """What to call nodes that have no name of their own: their blocks' titles."""
-    plan = await platform.executions.plan(row)
-    blocks = {node.id: platform.registry.get(node.block_id) for node in plan.nodes}
-    return {node: block.title for node, block in blocks.items() if block is not None}
+def widths(title: int, columns: int) -> tuple[int, int]:
+    """How many columns of a line the titles of nodes take, and the bars of time; there are no bars where it is narrow.
+
+    ``title`` is the length of the longest title.
+    """
+    free = columns - _STEP_COLUMNS
+    title = max(title, _SHORTEST_TITLE)
+    bars = min(_BAR, free - title - 1)
+    return max(min(title, free), _SHORTEST_TITLE), bars if bars >= _SHORTEST_BAR else 0
 
 
-def bar(start: float, took: float, whole: float) -> str:
-    """A firing's place in the time of the run."""
-    left = min(int(start / whole * _BAR), _BAR - 1)
-    length = max(1, min(round(took / whole * _BAR), _BAR - left))
-    return "·" * left + "█" * length + "·" * (_BAR - left - length)
+def bar(start: float, took: float, whole: float, length: int = _BAR) -> str:
+    """A step's place in the time of the run, ``length`` columns long."""
+    if not length:
+        return ""
+    left = min(int(start / whole * length), length - 1)
+    filled = max(1, min(round(took / whole * length), length - left))
+    return "·" * left + "█" * filled + "·" * (length - left - filled)
 
 
 def _print_trouble(firing: FiringView) -> None:
     for attempt in firing.attempts:
-        message = f"firing {firing.number}, attempt {attempt['attempt']} failed: {one_line(attempt['error'], 300)}"
+        message = f"step {firing.number}, try {attempt['attempt']} failed: {one_line(attempt['error'], 300)}"
         out().print(message, style="yellow")
     if firing.error:
-        out().print(f"firing {firing.number} failed: {shown(firing.error, 1_000)}", style="red")
+        out().print(f"step {firing.number} failed: {shown(firing.error, 1_000)}", style="red")
         for pin, value in firing.inputs.items():
             out().print(f"    {plain(pin)}: {one_line(value, 160)}", style="dim")
 
 
 async def _print_results(platform: Platform, row: ExecutionRow) -> None:
     for name, value in await platform.executions.outputs(row):
-        out().print(f"output  {plain(name)}: {shown(value)}")
+        out().print(f"output  {named(name, value)}")
+    titles = await node_titles(platform, row) if row.warnings else {}
     for warning in row.warnings:
         pins = ", ".join(warning["waits_for"]) or "nothing"
-        text = f"node {warning['node']}: {warning['left_over']} values left over, waited for {pins}"
+        text = f"{titles[warning['node']]}: {counted(warning['left_over'], 'value')} left over, waited for {pins}"
         out().print(f"warning {plain(text)}", style="yellow")
     if row.error:
         out().print(f"error   {plain(row.error)}", style="red")
     for review in await platform.executions.reviews.of_run(LOCAL_WORKSPACE, row.root_id, only_waiting=True):
         question = one_line(review.payload.get("message") or "A person has to decide.", 200)
         out().print(f"review  {question}", style="bold yellow")
-        out().print(f"        treadle decide {review.execution_id} {review.firing} --approve (or --reject)")
+        out().print(f"        {program()} decide {review.execution_id} {review.firing} --approve (or --reject)")

@@ -14,7 +14,7 @@ from treadle.features.accounts.signing import SEALED_SIGNING_KEYS, SigningKeys
 from treadle.features.accounts.storage import AccountStorage
 from treadle.features.credentials.vault import SEALED_CREDENTIALS
 from treadle.main.sessions import settings_of_person
-from treadle.main.terminal import err, out, print_json
+from treadle.main.terminal import counted, err, out, print_json
 
 SEALED_TABLES = (SEALED_DATA_KEYS, SEALED_CREDENTIALS, SEALED_SIGNING_KEYS)
 """Every table that holds what the ring has encrypted."""
@@ -66,7 +66,7 @@ def _tell(done: Rotation, signing_key: str, *, given: bool) -> None:
     console = out()
     console.print(f"A new key {signing_key} signs access tokens from now on.")
     console.print(f"{'A new key' if done.made else 'The key'} {done.key} encrypts from now on.")
-    console.print(f"{done.resealed} stored secrets were encrypted anew.")
+    console.print(f"Encrypted anew: {counted(done.resealed, 'stored secret')}.")
     for id in done.dropped:
         gone = "is needed no more: take it out of TREADLE_ENCRYPTION_KEYS" if given else "was dropped"
         console.print(f"The key {id} {gone}. Backups that were made before still need it.")

@@ -21,8 +21,9 @@ from treadle.features.executions.reviews import Decision, Review
 from treadle.features.executions.times import seconds_of
 from treadle.features.graphs.document import AgentFile
 from treadle.kernel.states import FINAL, Status
+from treadle.main.node_titles import node_titles
 from treadle.main.sessions import run_async, settings_of_person
-from treadle.main.terminal import FAILED, err, one_line, out, plain, print_json, shown
+from treadle.main.terminal import FAILED, ask, counted, err, named, one_line, out, plain, print_json, program, shown
 from treadle.main.watching import until_over
 from treadle.main.wiring import Platform, running_platform, tune_garbage_collector
 from treadle.web.executions.answers import run_report
@@ -155,14 +156,14 @@ def _ask(review: Review) -> dict[str, Any] | None:
     console.print(shown(review.payload.get("data")))
     choices = "[a]pprove, [r]eject" + (", [e]dit and approve" if review.editable else "") + ", [l]ater: "
     while True:
-        match console.input(choices).strip().lower()[:1]:
+        match ask(choices).lower()[:1]:
             case "a":
                 return {"approved": True}
             case "r":
-                return {"approved": False, "message": console.input("Why (may be empty): ")}
+                return {"approved": False, "message": ask("Why (may be empty): ")}
             case "e" if review.editable:
                 return {"approved": True, "data": _edited(review.payload.get("data"))}
-            case "l":
+            case "l" | "":
                 return None
 
 
@@ -196,26 +197,29 @@ async def _tell(platform: Platform, row: ExecutionRow) -> None:
     outputs = await platform.executions.outputs(row)
     console = out()
     for name, value in outputs[:_OUTPUTS_SHOWN]:
-        console.print(f"{plain(name)}: {shown(value)}")
+        console.print(named(name, value))
     notes = err()
     if len(outputs) > _OUTPUTS_SHOWN:
-        notes.print(f"… and {len(outputs) - _OUTPUTS_SHOWN} more outputs.")
+        notes.print(f"… and {counted(len(outputs) - _OUTPUTS_SHOWN, 'more output')}; --json shows all.")
+    titles = await node_titles(platform, row) if row.warnings or row.failures else {}
     for warning in row.warnings:
-        notes.print(_warning(warning), style="yellow")
+        notes.print(_warning(warning, titles), style="yellow")
     for failure in row.failures if row.status is Status.FAILED else []:
-        notes.print(f"Failed: node {failure['node']}, firing {failure['firing']}: {one_line(failure['message'], 300)}")
+        where = f"step {failure['firing']}, {plain(titles.get(failure['node'], failure['node']))}"
+        notes.print(f"Failed: {where}: {one_line(failure['message'], 300)}", style="red")
     style = {Status.COMPLETED: "green", Status.FAILED: "red"}.get(row.status, "yellow")
-    notes.print(f"{row.status} after {row.firings} firings in {seconds_of(row):.2f} s", style=style)
+    notes.print(f"{row.status} after {counted(row.firings, 'step')} in {seconds_of(row):.2f} s", style=style)
     if row.error and row.status is not Status.FAILED:
         notes.print(plain(row.error))
     if row.status not in FINAL:
         await _tell_reviews(platform, row)
-    notes.print(f"Everything that happened: treadle show {row.id}", style="dim")
+    notes.print(f"Everything that happened: {program()} show {row.id}", style="dim")
 
 
-def _warning(warning: dict[str, Any]) -> str:
+def _warning(warning: dict[str, Any], titles: dict[str, str]) -> str:
     pins = ", ".join(warning["waits_for"]) or "nothing"
-    return plain(f"Node {warning['node']} has {warning['left_over']} values left over; it still waited for: {pins}.")
+    name = titles.get(warning["node"], warning["node"])
+    return plain(f"{name} has {counted(warning['left_over'], 'value')} left over; it still waited for: {pins}.")
 
 
 async def _tell_reviews(platform: Platform, row: ExecutionRow) -> None:
@@ -224,4 +228,4 @@ async def _tell_reviews(platform: Platform, row: ExecutionRow) -> None:
         message = one_line(review.payload.get("message") or "A person has to decide.")
         notes.print(f"Waits for a decision: {message}", style="bold")
         notes.print(shown(review.payload.get("data"), 500))
-        notes.print(f"Decide with: treadle decide {review.execution_id} {review.firing} --approve (or --reject)")
+        notes.print(f"Decide with: {program()} decide {review.execution_id} {review.firing} --approve (or --reject)")

@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from treadle.main.connections import MOST_CONNECTIONS, WAITING_CONNECTIONS, allo
 from treadle.main.instance import check_port, reachable, server_url, start_token, the_only_server
 from treadle.main.production import check_secrets
 from treadle.main.sessions import home_mode, run_async
-from treadle.main.terminal import err, out
+from treadle.main.terminal import err, out, program
 
 if TYPE_CHECKING:
     from treadle.web.site import Site
@@ -39,6 +40,9 @@ def serve(host: str | None, port: int | None) -> None:
     ensure_folder(settings.home, home_mode())
     configure_logging(settings)
     check_secrets(settings)
+    if sys.stderr.isatty():
+        first = "; the first start makes the database, which takes some seconds" if _is_first(settings) else ""
+        err().print(f"Starting Treadle{first} …", style="dim")
     allow_connections()
     # In production nothing but an account opens the door.
     token = start_token(settings.home) if settings.environment == "local" else None
@@ -48,6 +52,10 @@ def serve(host: str | None, port: int | None) -> None:
         check_port(settings.host, settings.port)
         with _early_database(settings):
             run_async(_serve(settings, token, url, begun))
+
+
+def _is_first(settings: Settings) -> bool:
+    return settings.embedded_database and not (settings.home / "postgres").exists()
 
 
 @contextlib.contextmanager
@@ -168,7 +176,7 @@ def _greet(settings: Settings, url: str, token: str | None, seconds: float) -> N
     if token is not None:
         console.print(f"  Token    {token}")
         console.print(f"           (also in {settings.home / 'token'})", style="dim")
-    console.print(f"  API      {url}/docs")
+    console.print(f"  API      {url}/docs (Authorize takes the token)" if token else f"  API      {url}/docs")
     console.print(f"  Data     {settings.home}")
     console.print("Ctrl-C stops it; what runs goes on at the next start.", style="dim")
     if settings.host not in ("127.0.0.1", "localhost", "::1") and not settings.public_url and token is not None:
@@ -180,7 +188,7 @@ def _tell_setup(link: str | None) -> None:
     if link is not None:
         mask_secret(link.partition("=")[2])
         out().print(f"  Set up   {link}", style="bold")
-        out().print("           makes the first account; `treadle setup-link` prints another link.", style="dim")
+        out().print(f"           makes the first account; {program()} setup-link prints another link.", style="dim")
 
 
 def work() -> None:

@@ -1,16 +1,23 @@
 """What commands say to the person or the program that called them: text, tables, JSON, and one form of failure."""
 
+import io
 import json
+import os
 import re
+import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.base.errors import TreadleError
+from treadle.main.patience import spoken
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 FAILED = 1
 """Exit code: it ran, and failed."""
@@ -22,12 +29,39 @@ INTERRUPTED = 130
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _json: ContextVar[bool] = ContextVar("json", default=False)
 _SHOWN_PROBLEMS = 50
+_ONE_LINE_JSON = 76
+_WIDE = 200
+_ENDLESS = 10_000
+"""Columns that there are for a line, and for a row of a table, in a pipe or a file."""
+
+
+def open_missing_streams() -> None:
+    """Open what the caller has closed of standard input, output and error, so that no other file takes its place."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def program() -> str:
+    """How the person calls Treadle, so that the commands which messages name can be typed as they stand."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m treadle"
+    found = shutil.which("treadle")
+    if called.stem != "treadle" or (found is not None and called.exists() and called.samefile(found)):
+        return "treadle"
+    return shlex.quote(sys.argv[0])
 
 
 def out() -> "Console":
     """Where results go: standard output."""
     from rich.console import Console  # noqa: PLC0415 (a tenth of a second that --help does not need)
 
+    spoken()
     return Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
@@ -35,7 +69,38 @@ def err() -> "Console":
     """Where messages and progress go: standard error."""
     from rich.console import Console  # noqa: PLC0415
 
+    spoken()
     return Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def room() -> int:
+    """How many columns a line of results may take."""
+    console = out()
+    return console.width if console.is_terminal else _WIDE
+
+
+def print_table(table: "Table") -> None:
+    """A table as a result; in a pipe or a file every row is one whole line."""
+    console = out()
+    if console.is_terminal:
+        console.print(table)
+        return
+    text = io.StringIO()
+    type(console)(file=text, width=_ENDLESS, markup=False, highlight=False, emoji=False).print(table)
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
+
+
+def ask(question: str) -> str:
+    """What the person at the terminal answers; empty when they close their input instead."""
+    try:
+        return err().input(question, markup=False, emoji=False).strip()
+    except EOFError:
+        return ""
+
+
+def counted(number: int, name: str) -> str:
+    """``1 step``, ``2,000 steps``."""
+    return f"{number:,} {name}{'s' * (number != 1)}"
 
 
 def plain(text: str) -> str:
@@ -45,8 +110,19 @@ def plain(text: str) -> str:
 
 def shown(value: Any, longest: int = 2_000) -> str:
     """A value on one or several lines: text as it is, everything else as JSON, cut when it is long."""
-    text = value if isinstance(value, str) else to_json(value)
+    text = value if isinstance(value, str) else _json_to_read(value)
     return plain(text) if len(text) <= longest else f"{plain(text[:longest])}… ({len(text):,} characters in all)"
+
+
+def named(name: str, value: Any, longest: int = 2_000) -> str:
+    """A value with its name: beside it, or above it when the value takes several lines."""
+    text = shown(value, longest)
+    return f"{plain(name)}:{chr(10) if chr(10) in text else ' '}{text}"
+
+
+def _json_to_read(value: Any) -> str:
+    text = to_json(value)
+    return text if len(text) <= _ONE_LINE_JSON else to_json(value, indent=2)
 
 
 def one_line(value: Any, longest: int = 60) -> str:
@@ -63,6 +139,7 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
 
 def print_json(value: Any) -> None:
     """One JSON value on standard output, and nothing else."""
+    spoken()
     sys.stdout.write(to_json(value, indent=2) + "\n")
 
 

@@ -43,7 +43,7 @@ class Keyring:
         self.file = home / FILE
         self._hosts = {setup.provider: setup.hosts for setup in setups}
         self._from_environment = list(_from_environment(setups, environ))
-        self._variables = {setup.provider: setup.variables for setup in setups}
+        self._variables = {setup.provider: _to_set(setup) for setup in setups}
         self._read: tuple[tuple[int, int], list[Credentials]] = ((0, 0), [])
 
     def all(self) -> list[Credentials]:
@@ -57,8 +57,7 @@ class Keyring:
     def remedy(self, provider: str) -> str:
         """What a person has to do so that there are credentials of this provider."""
         variables = self._variables.get(provider)
-        variable = f"Set {' and '.join(variables[:2]) if len(variables) > 1 else variables[0]}" if variables else ""
-        return f"{variable}, or add them to {self.file}." if variable else f"Add them to {self.file}."
+        return f"Set {variables}, or add them to {self.file}." if variables else f"Add them to {self.file}."
 
     def _from_file(self) -> list[Credentials]:
         try:
@@ -98,6 +97,11 @@ def _from_environment(setups: Iterable[CredentialsSetup], environ: Mapping[str, 
                 yield _made(setup, given[1], username=given[0])
         elif given:
             yield _made(setup, given[0])
+
+
+def _to_set(setup: CredentialsSetup) -> str:
+    """The environment variables that a person sets: both of a user and password, else the preferred one."""
+    return " and ".join(setup.variables if setup.kind is AuthKind.USER_PASSWORD else setup.variables[:1])
 
 
 def _made(setup: CredentialsSetup, secret: str, username: str = "") -> Credentials:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from treadle.base.errors import Conflict, NotFound
+from treadle.base.errors import BadInput, Conflict, NotFound
 from treadle.base.ids import BlockId, ExecutionId, GraphId, NodeId, WorkspaceId
 from treadle.base.reading import WorkspaceReader
 from treadle.engine.endings import Ended
@@ -29,8 +29,8 @@ from treadle.features.executions.times import FIRST, seconds_of, within_reach
 from treadle.features.executions.values import StoredValue, stored_value
 from treadle.features.graphs.runnable import CurrentSource, RunnableAgents
 from treadle.features.graphs.service import Graphs
-from treadle.kernel.dynamic_pins import base_name
-from treadle.kernel.plan import Plan
+from treadle.kernel.dynamic_pins import base_name, declared_name
+from treadle.kernel.plan import Plan, PlanNode
 from treadle.kernel.records import Record
 from treadle.kernel.states import FINAL
 from treadle.sdk.registry import Registry
@@ -290,15 +290,30 @@ class Executions:
         chosen: Collection[int],
         edits: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Edits as they are recorded: secrets encrypted; one that is given as it was shown, ``***``, is no edit."""
+        """Edits as they are recorded: secrets encrypted; one that is given as it was shown, ``***``, is no edit.
+
+        Raises:
+            BadInput: a name is that of no pin of these nodes.
+        """
         secret: set[str] = set()
         for node in nodes_of(plan, records, chosen):
+            self._check_pins(node, edits)
             secret |= self.secret_pins(node.block_id) | ({"value"} if is_secret_input(node) else set())
         kept = {name: value for name, value in edits.items() if base_name(name) not in secret or value != MASK}
         return {
             name: self._graphs.sealed(workspace, value) if base_name(name) in secret else value
             for name, value in kept.items()
         }
+
+    def _check_pins(self, node: PlanNode, edits: Mapping[str, Any]) -> None:
+        """Raises ``BadInput`` for an edit of a pin that the node does not have, as far as that can be known."""
+        block = self._registry.get(node.block_id)
+        if block is None or block.dynamic_inputs:
+            return
+        for name in edits:
+            if declared_name(name) not in block.reader.pins:
+                pins = ", ".join(block.reader.pins)[:500] or "none"
+                raise BadInput(f"{block.title} has no input “{name[:100]}”.", fix=f"It has these: {pins}.")
 
     async def records(self, row: ExecutionRow) -> list[Record]:
         """All records of a run, large values included."""

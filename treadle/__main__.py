@@ -1,0 +1,5 @@
+"""``python -m treadle``."""
+
+from treadle.main.cli import app
+
+app()
