@@ -26,7 +26,7 @@ async def test_one_round_removes_what_is_of_no_use_any_more(monkeypatch: pytest.
                 await _make_old(owner)
                 assert await _left(owner) == [1, 1, 1, 1, 1]
                 for _ in range(2):
-                    await tidy(settings, platform.urls, pool, platform.executions)
+                    await tidy(settings, platform.urls, pool)
                     assert await _left(owner) == [0, 0, 0, 0, 0]
                 assert (
                     await owner.fetchval("SELECT count(*) FROM pg_inherits WHERE inhparent = 'journal'::regclass") > 3

@@ -1,7 +1,8 @@
 """The engine's queries: executions are queued, read and told things here; the journal writes the rest."""
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, ClassVar
@@ -106,6 +107,12 @@ def journal_records(rows: Iterable[asyncpg.Record], after: int) -> list[tuple[in
     ]
 
 
+class WorkspaceDeleted(NotFound):
+    """No run begins in a workspace that was deleted."""
+
+    code: ClassVar[str] = "workspace_deleted"
+
+
 class AskedDifferently(BadInput):
     """Another request was made with the same idempotency key."""
 
@@ -174,7 +181,10 @@ class Store:
         """Queue an execution; once this returns it will end. The id of the earlier one if the key was used before.
 
         Queueing the same id again changes nothing. ``rerun``: the earlier execution, and the first records.
-        Raises ``AskedDifferently``.
+
+        Raises:
+            AskedDifferently: something else was asked for with that key.
+            WorkspaceDeleted: nothing begins there any more.
         """
         await self.save_plan(workspace, plan)
         recorded = await kept_apart(list(inputs.values()), workspace, self._blobs)
@@ -193,10 +203,11 @@ class Store:
             len(records),
             asked.digest if asked else None,
         )
-        if records:
-            found = await self._pool.fetchval(_QUEUE_RERUN, *values, *_journal_rows(records))
-        else:
-            found = await self._pool.fetchval(_QUEUE, *values)
+        with _refused_when_deleted():
+            if records:
+                found = await self._pool.fetchval(_QUEUE_RERUN, *values, *_journal_rows(records))
+            else:
+                found = await self._pool.fetchval(_QUEUE, *values)
         if found is None and asked is not None and (before := await self.asked_before(workspace, asked.key)):
             return before.checked(asked)
         self._bell.ring(QUEUE)
@@ -291,6 +302,20 @@ class Store:
             if known is not None and known < REFERENCES_IN_ROWS:
                 return dict(payload)
         return recorded
+
+
+@contextlib.contextmanager
+def _refused_when_deleted() -> Iterator[None]:
+    """The database refuses a run in a deleted workspace, whoever asks for it: say so in plain words."""
+    try:
+        yield
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name != "executions_need_workspace":
+            raise
+        raise WorkspaceDeleted(
+            "The workspace was deleted, so nothing begins there any more.",
+            fix="Use another workspace, or have an administrator bring this one back.",
+        ) from None
 
 
 def _journal_rows(records: Sequence[Record]) -> tuple[list[int], list[int], list[bytes]]:

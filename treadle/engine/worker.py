@@ -210,6 +210,7 @@ class Worker:
 
         Raises:
             AskedDifferently: something else was asked for with that key.
+            WorkspaceDeleted: nothing begins there any more.
         """
         begun = await self._begin(workspace, plan, inputs, settings, asked, rerun)
         return begun if isinstance(begun, UUID) else begun.id
@@ -275,8 +276,8 @@ class Worker:
             root.create(run, inputs, {})
         if await durable:
             return begun
-        # The run is over a limit of runs at once, or the key was used before, or the database went away and may have
-        # kept the run or not: all the same here.
+        # The run is over a limit of runs at once, or the key was used before, or the workspace is gone, or the database
+        # went away and may have kept the run or not: all the same here.
         return await enqueue()
 
     def _is_busy(self, workspace: WorkspaceId, agent: GraphId) -> bool:

@@ -15,13 +15,12 @@ import asyncpg
 
 from treadle.base.database import connect
 from treadle.base.ids import WorkspaceId, uuid7
-from treadle.features.executions.service import Executions
 from treadle.features.files.store import FileStore, LocalFileStore
 
 _LOCK = 0x7472_6561_646C_6502
 _BATCH = 500
 _KEPT = frozenset({"audit_log"})
-_DELETED = "SELECT id FROM workspaces WHERE deleted_at IS NOT NULL AND purged_at IS NULL"
+_DUE = "SELECT id FROM workspaces WHERE deleted_at <= now() - $1::interval AND purged_at IS NULL"
 _OPEN_RUNS = (
     "SELECT id FROM executions WHERE workspace_id = $1 AND parent_id IS NULL"
     " AND status NOT IN ('COMPLETED', 'FAILED', 'TERMINATED')"
@@ -40,18 +39,16 @@ _RECORD = "INSERT INTO audit_log (id, workspace_id, action, target) VALUES ($1, 
 _log = logging.getLogger(__name__)
 
 
-async def purge_workspaces(dsn_owner: str, executions: Executions, home: Path, grace: timedelta) -> int:
-    """Stop what runs in deleted workspaces; remove those that were deleted longer than ``grace`` ago; how many.
+async def purge_workspaces(dsn_owner: str, home: Path, grace: timedelta) -> int:
+    """Remove the workspaces that were deleted longer than ``grace`` ago; how many.
 
-    A workspace in which something still runs is left for the next time. Of several processes one does it.
+    One in which something still runs is left for the next time. Of several processes one does it.
     """
     connection = await connect(dsn_owner)
     try:
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
             return 0
-        for row in await connection.fetch(_DELETED):
-            await executions.stop_all(WorkspaceId(row["id"]), reason="the workspace was deleted")
-        due = await connection.fetch(f"{_DELETED} AND deleted_at <= now() - $1::interval", grace)
+        due = await connection.fetch(_DUE, grace)
         return sum([await _purged(connection, WorkspaceId(row["id"]), home) for row in due])
     finally:
         await connection.close()

@@ -158,7 +158,7 @@ async def _assemble(
     current = CurrentAgents(reader)
     executions = Executions(store, reader, graphs, registry, blobs, credentials, executing, current, settings.timezone)
     if works:
-        house = asyncio.create_task(keep_house(settings, urls, pool, executions), name="housekeeping")
+        house = asyncio.create_task(keep_house(settings, urls, pool), name="housekeeping")
         stack.callback(house.cancel)
     library = Library(database, reader, graphs, registry, credentials)
     return Platform(

@@ -1,11 +1,14 @@
 """What nobody can use any more goes, and nothing that somebody still can."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.features.accounts.conftest import PASSWORD, Process, an_address, run
-from treadle.features.accounts.access import Role
+from treadle.base.ids import ApiKeyId
+from treadle.features.accounts.access import Role, Scope
+from treadle.features.accounts.api_keys import ApiKeys
 from treadle.features.accounts.errors import RefreshTokenUsed
 from treadle.features.accounts.invitations import Wanted
 from treadle.features.accounts.links import Return
@@ -23,7 +26,7 @@ async def age(process: Process, days: float, *changes: str) -> None:
 
 
 async def counts(process: Process) -> dict[str, Any]:
-    tables = ("sessions", "refresh_tokens", "one_time_tokens", "invitations", "throttles")
+    tables = ("sessions", "refresh_tokens", "one_time_tokens", "invitations", "throttles", "api_keys", "signing_keys")
     return {each: await run(process.urls.owner, f"SELECT count(*) FROM {each}") for each in tables}
 
 
@@ -96,6 +99,41 @@ async def test_invitations_go_a_month_after_they_are_of_no_use(process: Process)
     await sweep_accounts(process.urls.auth)
     assert (await counts(process))["invitations"] == 0
     assert await run(process.urls.owner, "SELECT count(*) FROM audit_log WHERE action ~ '^invitation'") == 5
+
+
+async def test_api_keys_go_ninety_days_after_they_are_of_no_use(process: Process) -> None:
+    who = await process.as_principal(await process.someone())
+    keys = ApiKeys(process.storage, process.accounts)
+    lasting, secret = await keys.create(who, "lasting", [Scope.IDENTITY])
+    revoked, _ = await keys.create(who, "revoked", [Scope.IDENTITY])
+    brief, _ = await keys.create(who, "brief", [Scope.IDENTITY], timedelta(hours=1))
+    both, _ = await keys.create(who, "both", [Scope.IDENTITY], timedelta(hours=1))
+    await keys.revoke(who, ApiKeyId(revoked.id))
+    await age(process, 89, "api_keys: created_at, revoked_at, expires_at")
+    await keys.revoke(who, ApiKeyId(both.id))  # ran out long ago; it counts from now
+    await sweep_accounts(process.urls.auth)
+    assert (await counts(process))["api_keys"] == 4
+    await age(process, 2, "api_keys: revoked_at, expires_at")
+    await sweep_accounts(process.urls.auth)
+    left = await run(process.urls.owner, "SELECT array_agg(id ORDER BY id) FROM api_keys")
+    assert left == [lasting.id, both.id]
+    assert await process.accounts.identify_key(secret), "the one that is good stays"
+    told = "SELECT array_agg(details ->> 'name' ORDER BY id) FROM audit_log WHERE action = 'api_key.created'"
+    assert await run(process.urls.owner, told) == ["lasting", "revoked", "brief", "both"]
+    assert brief.id not in left
+
+
+async def test_signing_keys_go_a_day_after_they_were_retired(process: Process) -> None:
+    who = await process.someone()
+    await process.keys.exchange()
+    await age(process, 0.9, "signing_keys: retired_at")
+    await sweep_accounts(process.urls.auth)
+    assert (await counts(process))["signing_keys"] == 2
+    assert await process.accounts.identify((await process.someone()).access_token)
+    await age(process, 0.2, "signing_keys: retired_at")
+    await sweep_accounts(process.urls.auth)
+    assert (await counts(process))["signing_keys"] == 1, "the one that signs stays"
+    assert await process.accounts.identify((await process.sessions.carry_on(who.refresh_token)).access_token)
 
 
 async def test_counts_of_tries_go_when_they_say_nothing_any_more(process: Process) -> None:

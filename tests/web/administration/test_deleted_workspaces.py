@@ -11,7 +11,8 @@ import pytest
 
 from tests.main.installs import ASKING, GREETING
 from tests.web.conftest import Client, MakeSomeone, Someone
-from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, WorkspaceId
+from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, GraphId, WorkspaceId
+from treadle.engine.store import WorkspaceDeleted
 from treadle.features.accounts.access import Role
 from treadle.main.purging import purge_workspaces, tables_with_people_data
 
@@ -77,7 +78,7 @@ async def delete(who: Someone) -> None:
 
 
 async def purge(client: Client, home: Path, grace: timedelta) -> int:
-    return await purge_workspaces(client.urls.owner, client.site.executions, home, grace)
+    return await purge_workspaces(client.urls.owner, home, grace)
 
 
 async def test_everything_in_a_deleted_workspace_goes_and_nothing_else(
@@ -112,26 +113,53 @@ async def test_everything_in_a_deleted_workspace_goes_and_nothing_else(
 
 
 async def test_what_runs_is_stopped_and_keeps_the_workspace_until_it_is_over(
-    client: Client, owner: Someone, install: Path, monkeypatch: pytest.MonkeyPatch
+    client: Client, owner: Someone, install: Path
 ) -> None:
     waiting, workspace = await fill(owner.client), workspace_of(owner)
-    asked: list[Any] = []
-
-    async def not_yet(_: object, which: WorkspaceId, *, reason: str = "") -> None:
-        asked.append(which)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(type(client.site.executions), "stop_all", not_yet)
-        await delete(owner)
-        await client.site.door.desk.background.close()
-        await purge(client, install, timedelta(0))
-    assert asked.count(workspace) == 2
-    assert (await rows(client, workspace))["executions"] == 2
-    await purge(client, install, MONTH)
+    held = await held_by_nobody(client, workspace)
+    await delete(owner)
     row = await client.site.worker.finished(workspace, ExecutionId(UUID(waiting)))
-    assert row.status == "TERMINATED"
+    assert (row.status, row.error) == ("TERMINATED", "the workspace was deleted")
+    await purge(client, install, timedelta(0))
+    assert (await rows(client, workspace))["executions"] == 3
+    await on_database(client, "UPDATE executions SET status = 'TERMINATED', worker_id = NULL WHERE id = $1", held)
     assert await purge(client, install, timedelta(0)) >= 1
     assert await rows(client, workspace) == {}
+
+
+async def test_nothing_begins_in_a_workspace_that_was_deleted_while_a_request_was_under_way(
+    client: Client, owner: Someone
+) -> None:
+    once = {"Idempotency-Key": str(uuid4())}
+    graph = GraphId((await owner.client.post("/api/v2/builder/graphs", GREETING, status=201, headers=once))["id"])
+    workspace = workspace_of(owner)
+    await delete(owner)
+    with pytest.raises(WorkspaceDeleted):
+        await client.site.executions.start(workspace, graph, {"who": "you"})
+    assert "executions" not in await rows(client, workspace)
+
+
+async def on_database(client: Client, statement: str, *values: Any) -> None:
+    connection = await asyncpg.connect(client.urls.owner)
+    try:
+        await connection.execute(statement, *values)
+    finally:
+        await connection.close()
+
+
+async def held_by_nobody(client: Client, workspace: WorkspaceId) -> UUID:
+    """A run that goes on for ever: its worker is alive, and never looks."""
+    worker, run = uuid4(), uuid4()
+    await on_database(client, "INSERT INTO workers (id, name, expires_at) VALUES ($1, 'x:1:1', 'infinity')", worker)
+    await on_database(
+        client,
+        "INSERT INTO executions (id, root_id, workspace_id, graph_id, graph_version, plan_digest, status, format,"
+        " worker_id) VALUES ($1, $1, $2, 'g', 1, '', 'RUNNING', 1, $3)",
+        run,
+        workspace,
+        worker,
+    )
+    return run
 
 
 async def test_an_administrator_brings_a_deleted_workspace_back(

@@ -77,6 +77,8 @@ class Workspaces:
     async def delete(self, who: Principal) -> None:
         """Let nobody into the workspace any more. What is in it is removed once it is no longer kept.
 
+        The database stops what runs there in the same transaction, and lets nothing more begin.
+
         Raises:
             Conflict: it is somebody's own workspace.
         """

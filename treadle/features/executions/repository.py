@@ -133,14 +133,6 @@ class ExecutionRepository:
         rows = await self._reader.fetch(workspace, query, workspace, graph, lowest_id(since), since, limit)
         return [ExecutionId(row["id"]) for row in rows]
 
-    async def open(self, workspace: WorkspaceId) -> list[ExecutionId]:
-        """All runs that are not over, without their sub-agents."""
-        query = (
-            "SELECT id FROM executions WHERE workspace_id = $1 AND parent_id IS NULL"
-            " AND status NOT IN ('COMPLETED', 'FAILED', 'TERMINATED')"
-        )
-        return [ExecutionId(row["id"]) for row in await self._reader.fetch(workspace, query, workspace)]
-
     async def delete(self, workspace: WorkspaceId, id: ExecutionId) -> None:
         """Remove a run that is over, with its sub-agents and all that is recorded of them.
 

@@ -1,13 +1,12 @@
 """Runs of agents: started, watched, stopped, run again, forgotten."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from treadle.base.errors import BadInput, Conflict, NotFound
+from treadle.base.errors import BadInput, NotFound
 from treadle.base.ids import BlockId, ExecutionId, GraphId, NodeId, WorkspaceId
 from treadle.base.reading import WorkspaceReader
 from treadle.engine.endings import Ended
@@ -232,12 +231,6 @@ class Executions:
         """Stop the run and all its sub-agents. Stopping twice is stopping once."""
         row = await self.get(workspace, id)
         await self._store.tell(workspace, row.root_id, "stop", "stop", payload={"reason": reason})
-
-    async def stop_all(self, workspace: WorkspaceId, *, reason: str = "") -> None:
-        """Stop everything that runs or waits there."""
-        for id in await self._repository.open(workspace):
-            with contextlib.suppress(Conflict, NotFound):  # it has just ended
-                await self._store.tell(workspace, id, "stop", "stop", payload={"reason": reason})
 
     async def delete(self, workspace: WorkspaceId, id: ExecutionId) -> None:
         """Remove a run that is over, and all that is recorded of it. Raises ``NotFound`` and ``Conflict``.

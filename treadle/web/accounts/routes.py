@@ -83,8 +83,6 @@ async def delete_workspace(site: TheSite, who: Manages, workspace_id: UUID) -> D
     Everything in it is removed after TREADLE_DELETED_WORKSPACE_DAYS; until then an administrator can bring it back.
     """
     await site.workspaces.delete(who)
-    stopping = site.executions.stop_all(who.workspace, reason="the workspace was deleted")
-    site.door.desk.background.begin(stopping, "stopping what runs in a deleted workspace")
     return Done()
 
 
