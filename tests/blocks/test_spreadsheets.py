@@ -74,6 +74,12 @@ async def test_a_file_wins_over_text() -> None:
     assert outputs == [("rows", [{"x": "1"}])]
 
 
+@pytest.mark.parametrize("content", ["a,b\r1,2\r", "a,b\r\n1,2\r\n", "\ufeffa,b\n1,2"])
+async def test_files_end_their_lines_in_any_way(content: str) -> None:
+    outputs = await run_block(read_spreadsheet, {"file_input": "t.csv"}, make_context(files={"t.csv": content}))
+    assert outputs == [("rows", [{"a": "1", "b": "2"}])]
+
+
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [

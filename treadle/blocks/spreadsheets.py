@@ -90,7 +90,8 @@ async def _rows_of_file(name: str, options: TableOptions, ctx: Context) -> list[
     if PurePath(name).suffix.lower() in _WORKBOOKS or (kind and not kind.text):
         return await _in_worker("workbook", ctx.files.path(name), options, ctx)
     try:
-        return await _rows_of_text(content.decode("utf-8-sig"), options, ctx)
+        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        return await _rows_of_text(text, options, ctx)
     except UnicodeDecodeError as error:
         raise BlockError(
             f"The file {name!r} is not text in UTF-8: {error.reason} at byte {error.start}.",
