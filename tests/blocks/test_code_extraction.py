@@ -21,6 +21,8 @@ from treadle.sdk.testing import run_block
         ("1. x\n   ```c++\n   int a;\n   ```", [("cpp", "   int a;"), ("remaining_text", "1. x")]),
         ("```c#\nvar x;\n```", [("csharp", "var x;")]),
         ("```rust\nfn\n```\n```py\na\n```", [("python", "a"), ("remaining_text", "```rust\nfn\n```")]),
+        ("```json\n{}\n```py\na\n```", [("python", "a"), ("json_code", "{}")]),
+        ("```md\n# T\n```py\na\n```\nb", [("python", "a"), ("markdown", "# T"), ("remaining_text", "b")]),
         ("```python\nopen", [("remaining_text", "```python\nopen")]),
         ("a\n\n\n  b\n", [("remaining_text", "a\n  b")]),
         ("  \n", []),

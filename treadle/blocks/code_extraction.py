@@ -47,7 +47,8 @@ class FencedCode:
 def fenced_code(text: str) -> Iterator[FencedCode]:
     """The code blocks with a known language name, in order, found in one pass over the text.
 
-    A fence closes a block where it begins or ends a line; if there is none such, the next fence does.
+    A fence closes a block where it begins or ends a line; if there is none such, the next fence does. A fence with a
+    known name closes a block that was left open, and opens the next.
     """
     place, tidy = 0, True
     while opening := _OPENING.search(text, place):
@@ -59,8 +60,15 @@ def fenced_code(text: str) -> Iterator[FencedCode]:
         tidy = closing is not None
         code_end = closing.start() if closing else text.find(_FENCE, place)
         if code_end >= 0:
-            code, place = text[place:code_end], closing.end() if closing else code_end + len(_FENCE)
+            code, place = text[place:code_end], _after(closing) if closing else code_end + len(_FENCE)
             yield FencedCode(name, _trimmed(code), opening.start(), place)
+
+
+def _after(closing: re.Match[str]) -> int:
+    """Where to read on: behind the fence, or at it when it opens a block of its own."""
+    fence = closing.end() - len(_FENCE)
+    opening = _OPENING.match(closing.string, fence)
+    return fence if opening and opening[1].lower() in _KNOWN else closing.end()
 
 
 def _trimmed(code: str) -> str:
