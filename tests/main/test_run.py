@@ -141,6 +141,14 @@ _BAD_FILES: dict[str, tuple[bytes, str]] = {
 }
 
 
+def test_a_single_problem_names_its_node_and_pin(treadle: Call, tmp_path: Path) -> None:
+    called = treadle("run", written(tmp_path, agent({"n": (TEMPLATE, {"format": 5, "nonsense": 1})})))
+    assert called.code == 2
+    assert called.err.startswith("Error: Fill Text Template")
+    file = written(tmp_path, agent({"n": (INPUT, {"name": "a"}), "o": (OUTPUT, {})}, [("n", "result", "o", "value")]))
+    assert treadle("run", file).err.startswith("Error: Agent Output · name: ")
+
+
 @pytest.mark.parametrize("case", _BAD_FILES)
 def test_a_bad_file_is_told_in_one_message(treadle: Call, tmp_path: Path, case: str) -> None:
     content, expected = _BAD_FILES[case]

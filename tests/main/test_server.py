@@ -109,3 +109,14 @@ def test_control_c_stops_a_run_that_a_person_watches(home: Path, tmp_path: Path)
     out, err = process.communicate(timeout=SECONDS)
     assert (process.returncode, json.loads(out)["status"]) == (1, "TERMINATED")
     assert "Traceback" not in err
+
+
+async def test_who_sends_too_much_hears_why_and_not_that_the_connection_broke(home: Path) -> None:
+    with started(home) as server:
+        token = {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"}
+        for headers, size, expected in ((token, 26_000_000, 413), ({"Authorization": "Bearer x"}, 10_000_000, 401)):
+            async with httpx.AsyncClient(trust_env=False, timeout=SECONDS) as http:
+                path = f"{server.url}/api/v2/builder/graphs"
+                for _ in range(3):
+                    answer = await http.post(path, content=b" " * size, headers=headers)
+                    assert answer.status_code == expected

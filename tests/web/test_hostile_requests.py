@@ -96,6 +96,23 @@ async def test_f14_hostile_json_is_refused_in_words(client: Client, body: bytes)
     assert answer.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'""', b'{"":[0]}'])
+@pytest.mark.parametrize("path", ["/api/v2/builder/graphs", "/api/v2/library/folders"])
+async def test_f14_millions_of_small_values_are_refused_before_they_are_made(
+    client: Client, value: bytes, path: str
+) -> None:
+    body = b'{"nodes": [' + b",".join([value] * 1_000_001) + b"]}"
+    answer = await client.http.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["details"]["reason"]) == (413, "too_many_values")
+
+
+async def test_f14_json_in_another_encoding_hides_nothing(client: Client) -> None:
+    body = json.dumps({"name": "x", "a": [[]] * 300}).encode("utf-16")
+    headers = {"Content-Type": "application/json"}
+    answer = await client.http.post("/api/v2/library/folders", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["details"]["reason"]) == (400, "not_utf8")
+
+
 @pytest.mark.parametrize(
     "value",
     [

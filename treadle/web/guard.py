@@ -15,7 +15,7 @@ from treadle.web.access import IDENTITY, NO_TOKEN, TOKEN_FIX
 from treadle.web.edge import VERDICTS, Edge, tightest, too_often
 from treadle.web.logged_paths import logged_path
 from treadle.web.observing import client_address
-from treadle.web.request_bodies import Headers, Refused, checked_body, rule_for
+from treadle.web.request_bodies import Headers, Incoming, Refused, checked_body, rule_for
 
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _HEADERS = (
@@ -77,13 +77,15 @@ class Guard:
             await self.app(scope, receive, send)
             return
         sending = _with_headers(scope, send)
+        incoming = Incoming(receive)
         try:
-            receive = await self._admit(scope, headers, receive)
+            receive = await self._admit(scope, headers, incoming)
             if _is_preflight(scope, headers):
                 await _allow_preflight(sending)
                 return
             await self.app(scope, receive, sending)
         except Refused as refused:
+            await incoming.discard(headers)
             await _answer(sending, refused)
         except Exception:  # noqa: BLE001 (the edge of the process; the application has answered with a plain 500)
             _log.exception("A request failed", extra={"method": scope["method"], "path": logged_path(scope["path"])})

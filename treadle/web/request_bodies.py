@@ -1,17 +1,19 @@
 """How large the body of a request may be, what form it must have, and who may send one: decided before it is read."""
 
-import re
+import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from starlette.types import Message, Receive
 
+from treadle.base.json_shape import MOST_VALUES, has_too_many_values, is_deeper, outline
 from treadle.web.problems import failure
 
 DEEPEST_JSON = 200
 """Levels of lists and objects in each other."""
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_MOST_DISCARDED = 100_000_000
+_DISCARD_SECONDS = 5.0
 
 Headers = dict[bytes, bytes]
 
@@ -53,6 +55,34 @@ def rule_for(path: str) -> BodyRule:
     return next((rule for rule in RULES if path.startswith(rule.prefix)), RULES[-1])
 
 
+class Incoming:
+    """What comes of a request, and whether all of it has come."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._ended = False
+
+    async def __call__(self) -> Message:
+        """The next piece."""
+        message = await self._receive()
+        self._ended = not message.get("more_body")
+        return message
+
+    async def discard(self, headers: Headers) -> None:
+        """Read what a refused request declared to send, within bounds, and forget it.
+
+        A connection that is closed while the other side still sends is reset, and many clients then tell of that
+        instead of the answer that says what was wrong.
+        """
+        declared = headers.get(b"content-length", b"0")
+        if not declared.isdigit() or not 0 < int(declared) <= _MOST_DISCARDED or b"expect" in headers:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_SECONDS):
+                while not self._ended:
+                    await self()
+
+
 async def checked_body(rule: BodyRule, headers: Headers, receive: Receive) -> Receive:
     """A ``receive`` that gives out what the rule lets through.
 
@@ -75,7 +105,13 @@ def _check_json(headers: Headers, body: bytes) -> None:
     if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
         fix = "Send JSON, with the header Content-Type: application/json."
         raise Refused(415, "unsupported_media_type", "The body is not declared to be JSON.", fix)
-    if is_too_deep(body):
+    if b"\0" in body:  # UTF-16, in which nothing would be found below
+        raise Refused(400, "not_utf8", "The JSON is not UTF-8 text.", "Send it as UTF-8.")
+    found = outline(body)
+    if found is None or has_too_many_values(found):
+        message = f"The JSON holds more than {MOST_VALUES:,} values."
+        raise Refused(413, "too_many_values", message, "Send less, or give it as a file.")
+    if is_deeper(found, DEEPEST_JSON):
         raise Refused(400, "too_deep", f"The JSON has more than {DEEPEST_JSON} levels.", "Send flatter data.")
 
 
@@ -124,15 +160,3 @@ async def _read(rule: BodyRule, receive: Receive) -> bytes:
 def _too_large(rule: BodyRule) -> Refused:
     limit = f"{rule.largest / 1_000_000:g} MB" if rule.largest >= 1_000_000 else f"{rule.largest // 1_000} kB"
     return Refused(413, "too_large", f"The body is larger than {limit}.", "Send less, or give it as a file.")
-
-
-def is_too_deep(body: bytes) -> bool:
-    """Whether JSON text nests deeper than ``DEEPEST_JSON``; of text that is no JSON nothing is said."""
-    if body.count(b"[") + body.count(b"{") <= DEEPEST_JSON:
-        return False
-    depth = 0
-    for bracket in _STRINGS.sub(b"", body).translate(None, _NOT_BRACKETS):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > DEEPEST_JSON:
-            return True
-    return False

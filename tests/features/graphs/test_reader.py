@@ -233,3 +233,11 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 def test_numbers_are_read_as_the_database_gives_them_back(written: str, read: str) -> None:
     file = f'{{"nodes": [{{"block_id": "b", "input_default": {{"x": [{written}]}}}}]}}'
     assert json.dumps(read_agent_file(file.encode(), name="a").nodes[0].input_default) == f'{{"x": [{read}]}}'
+
+
+@pytest.mark.parametrize("value", ["[]", '"",""', '{"":{}}'])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_file_of_millions_of_values_is_refused_before_they_are_made(value: str, encoding: str) -> None:
+    text = f'{{"nodes": [], "x": [{",".join([value] * 1_000_001)}]}}'
+    with pytest.raises(BadAgentFile, match="more than 1,000,000 values"):
+        read_agent_file(text.encode(encoding), name="a.json")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from treadle.base.json_shape import MOST_VALUES, has_too_many_values, outline
 from treadle.features.graphs.errors import BadAgentFile, FileProblem
 
 MAX_BYTES = 20 * 1024 * 1024
@@ -82,7 +83,7 @@ def read_json(data: bytes, *, name: str, notes: Notes) -> Any:
     given twice the last value counts, and that is noted.
 
     Raises:
-        BadAgentFile: too large, too deep, not JSON, or holding numbers that JSON does not have.
+        BadAgentFile: too large, too deep, with too many values, not JSON, or holding numbers that JSON does not have.
     """
     if len(data) > MAX_BYTES:
         size = f"{len(data) / 1_048_576:.1f} MB, and an agent file may have {MAX_BYTES // 1_048_576} MB"
@@ -105,7 +106,16 @@ def _decode(data: bytes, name: str) -> str:
         raise BadAgentFile(name, [FileProblem(f"line {line}", problem, "Save the file as UTF-8.")]) from None
 
 
+def _check_size(text: str, name: str) -> None:
+    found = outline(text.encode("utf-8", "surrogatepass"))
+    if found is None or has_too_many_values(found):
+        problem = f"the file holds more than {MOST_VALUES:,} values, which is more than an agent can use"
+        raise BadAgentFile(name, [FileProblem("", problem, "Move large values into files or inputs.")])
+
+
 def _parse(text: str, name: str, notes: Notes) -> Any:
+    _check_size(text, name)
+
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(items)
         if len(result) < len(items):

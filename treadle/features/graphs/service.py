@@ -52,7 +52,8 @@ class InvalidAgent(BadInput):
     def __init__(self, problems: list[Problem]) -> None:
         errors = [each for each in problems if each.severity == "error"]
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        super().__init__(f"{errors[0].message}{more}", fix=errors[0].fix)
+        where = f"{errors[0].where}: " if errors[0].where else ""
+        super().__init__(f"{where}{errors[0].message}{more}", fix=errors[0].fix)
         self.problems = problems
 
 

@@ -31,6 +31,11 @@ class Problem:
     node_name: str = ""
     pin: str = ""
 
+    @property
+    def where(self) -> str:
+        """The node and the pin, for a sentence; empty when it is the graph as a whole."""
+        return " · ".join(each for each in (self.node_name or self.node, self.pin) if each)
+
 
 @dataclass(frozen=True)
 class GraphView:
