@@ -18,22 +18,12 @@ CREATE FUNCTION workspaces_slot(p_workspace uuid) RETURNS integer LANGUAGE sql I
     SELECT hashtext(p_workspace::text) & 255;
 $$;
 
-CREATE FUNCTION workspaces_hold_v1(p_workspace uuid, p_waits boolean) RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-    -- Whether runs may begin in a workspace; nobody deletes it then before this transaction ends. While somebody does
-    -- delete it, this waits for that, or says no without p_waits.
-    IF p_waits THEN
-        PERFORM pg_advisory_xact_lock_shared(1953653101, workspaces_slot(p_workspace));
-    ELSIF NOT pg_try_advisory_xact_lock_shared(1953653101, workspaces_slot(p_workspace)) THEN
-        RETURN false;
-    END IF;
-    -- A statement of its own: it must see a deletion that the lock has waited for.
-    RETURN NOT EXISTS (SELECT FROM workspaces w WHERE w.id = p_workspace AND w.deleted_at IS NOT NULL);
-END $$;
-
 CREATE FUNCTION executions_need_workspace() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT workspaces_hold_v1(NEW.workspace_id, true) THEN
+    -- Nobody deletes the workspace from now on until this transaction ends.
+    PERFORM pg_advisory_xact_lock_shared(1953653101, workspaces_slot(NEW.workspace_id));
+    -- A statement of its own: it must see a deletion that the lock has waited for.
+    IF EXISTS (SELECT FROM workspaces w WHERE w.id = NEW.workspace_id AND w.deleted_at IS NOT NULL) THEN
         RAISE EXCEPTION 'the workspace % was deleted', NEW.workspace_id
             USING ERRCODE = 'check_violation', CONSTRAINT = 'executions_need_workspace';
     END IF;
@@ -49,26 +39,41 @@ ADMIT = """
 CREATE OR REPLACE FUNCTION executions_admit_v1(p_created jsonb, p_per_workspace integer, p_per_agent integer)
 RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
+    owners uuid[];
+    agents text[];
+    counts integer[];
+    each uuid;
+    closed uuid[];  -- workspaces in which nothing may begin
     agent record;
     free integer;
     current uuid;
-    open boolean;  -- whether runs may begin in the current workspace
     taken integer;  -- of the current workspace, by agents before this one
     places jsonb := '{}';  -- for agents that have not enough: how many
 BEGIN
     -- Those of the new roots that may begin now. None of a workspace that was deleted, or is being deleted: no write
-    -- of the journal waits for that, and whoever queues the run instead is told.
-    FOR agent IN
+    -- of the journal waits for that, and whoever queues the run instead is told. Nobody deletes the others before this
+    -- transaction ends.
+    SELECT coalesce(array_agg(g.workspace_id), '{}'), array_agg(g.graph_id), array_agg(g.wanted)
+    INTO owners, agents, counts
+    FROM (
         SELECT c.workspace_id, c.graph_id, count(*)::integer AS wanted
         FROM jsonb_to_recordset(p_created) AS c(workspace_id uuid, graph_id text) GROUP BY 1, 2 ORDER BY 1, 2
-    LOOP
+    ) AS g;
+    FOREACH each IN ARRAY owners LOOP
+        IF NOT pg_try_advisory_xact_lock_shared(1953653101, workspaces_slot(each)) THEN
+            closed := closed || each;
+        END IF;
+    END LOOP;
+    closed := closed || ARRAY(
+        SELECT w.id FROM workspaces w WHERE w.id = ANY (owners) AND w.deleted_at IS NOT NULL);
+    FOR agent IN SELECT u.* FROM unnest(owners, agents, counts) AS u(workspace_id, graph_id, wanted) LOOP
         IF agent.workspace_id IS DISTINCT FROM current THEN
             current := agent.workspace_id;
-            open := workspaces_hold_v1(current, false);
             taken := 0;
         END IF;
-        free := 0;
-        IF open THEN
+        IF current = ANY (closed) THEN
+            free := 0;
+        ELSE
             free := executions_room_v1(
                 agent.workspace_id, agent.graph_id, agent.wanted, p_per_workspace - taken, p_per_agent);
         END IF;

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, ClassVar
@@ -80,6 +80,9 @@ _QUEUE_RERUN = (
     " FROM queued q CROSS JOIN unnest($13::bigint[], $14::integer[], $15::bytea[]) AS r(seq, count, body)"
     ") SELECT id FROM queued"
 )
+_PLANS_AFTER = "SELECT digest, body FROM plans WHERE workspace_id = $1 AND digest > $2 ORDER BY digest LIMIT $3"
+_PLANS_AT_ONCE = 100
+_CHANGE_PLAN = "UPDATE plans SET body = $4 WHERE workspace_id = $1 AND digest = $2 AND body = $3"
 _ALL = tuple(each.name for each in fields(ExecutionRow))
 _JSON = ("settings", "inputs", "outputs", "warnings", "failures", "nodes")
 EXECUTION_COLUMNS = ", ".join(_ALL)
@@ -166,6 +169,20 @@ class Store:
             [digest for _, digest in keys],
         )
         return {row["digest"]: decode_plan(row["body"]) for row in rows}
+
+    async def change_plans(self, workspace: WorkspaceId, change: Callable[[Plan], Plan]) -> None:
+        """Let stored plans of a workspace say the same in another way. They keep their digests: runs refer to them.
+
+        ``change`` gives a plan that it has nothing to do with back itself.
+        """
+        after = b""
+        while rows := await self._pool.fetch(_PLANS_AFTER, workspace, after, _PLANS_AT_ONCE):
+            for row in rows:
+                plan = decode_plan(row["body"])
+                changed = change(plan)
+                if changed is not plan:
+                    await self._pool.execute(_CHANGE_PLAN, workspace, row["digest"], row["body"], changed.body)
+            after = rows[-1]["digest"]
 
     async def enqueue(
         self,

@@ -35,6 +35,7 @@ from treadle.features.executions.service import Executions
 from treadle.features.files.scanner import ClamdScanner, ScanPolicy
 from treadle.features.files.service import FileQuota, Files
 from treadle.features.files.store import LocalFileStore
+from treadle.features.graphs.sealing import seal_earlier_versions
 from treadle.features.graphs.service import Graphs
 from treadle.features.graphs.storage import GraphStorage
 from treadle.features.library.current import CurrentAgents
@@ -152,6 +153,7 @@ async def _assemble(
     worker = Worker(urls.engine, services, at_once=at_once, most_deaths=settings.max_worker_deaths)
     feed = await live_feed(urls, worker, doors, stack, works=works)
     if works:
+        await seal_earlier_versions(pool, graphs)
         await worker.start()
         stack.push_async_callback(worker.close)
     executing = worker if works else None

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Integer, LargeBinary, Text, func
+from sqlalchemy import DateTime, Integer, LargeBinary, Text, false, func
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -30,6 +30,8 @@ class GraphVersion(Model):
     note: Mapped[str] = mapped_column(Text)
     """What people say of it: "new greeting". The one thing that may be changed later."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    sealed: Mapped[bool] = mapped_column(server_default=false())
+    """Whether its secrets are encrypted; those of versions that an early release saved may stand in the open."""
 
 
 class GraphHead(Model):

@@ -149,7 +149,7 @@ class GraphRepository:
         by: UserId | None,
         note: str,
     ) -> GraphVersion:
-        """Add a version."""
+        """Add a version, whose secrets are encrypted."""
         row = GraphVersion(
             workspace_id=self._workspace,
             id=id,
@@ -161,6 +161,7 @@ class GraphRepository:
             digest=digest,
             created_by=by,
             note=note,
+            sealed=True,
         )
         self._session.add(row)
         await self._session.flush()

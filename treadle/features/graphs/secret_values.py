@@ -1,12 +1,13 @@
 """What happens to the secrets in an agent: encrypted when it is saved, hidden when it is shown, and put back."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from treadle.base.ids import WorkspaceId
 from treadle.engine.ports import Seals
 from treadle.engine.secrets import MASK, masked, sealed
-from treadle.features.graphs.document import AgentFile, GraphPart, NodePart
+from treadle.features.graphs.document import AgentFile, GraphPart, NodePart, Values
 from treadle.features.graphs.secret_places import (
     LEFT_OUT,
     Place,
@@ -15,6 +16,7 @@ from treadle.features.graphs.secret_places import (
     change_secrets,
     secret_inputs_of,
 )
+from treadle.kernel.plan import Plan, PlanNode
 from treadle.sdk.registry import Registry
 
 
@@ -31,6 +33,33 @@ def seal_secrets(
 ) -> None:
     """Encrypt every secret text of the graph, in the graph itself. What is encrypted already stays as it is."""
     change_secrets(graph, registry, children, lambda node, place, value: sealed(value, seals, workspace))
+
+
+def with_sealed_constants(plan: Plan, changed: Iterable[tuple[GraphPart, GraphPart]]) -> Plan:
+    """The plan with what has been encrypted in its version; ``changed`` are graphs as they were and as they are.
+
+    A plan of another version is given back itself.
+    """
+    for before, after in changed:
+        if (plan.graph_id, plan.graph_version) == (before.id, before.version):
+            pairs = {old.id: (old, new) for old, new in zip(before.nodes, after.nodes, strict=True)}
+            nodes = (_with_sealed(node, *pairs[node.id]) if node.id in pairs else node for node in plan.nodes)
+            return replace(plan, nodes=tuple(nodes))
+    return plan
+
+
+def _with_sealed(node: PlanNode, before: NodePart, after: NodePart) -> PlanNode:
+    fallback = _replaced(dict(node.policy.fallback), before.policy.fallback, after.policy.fallback)
+    constants = _replaced(node.constants, before.input_default, after.input_default)
+    return replace(node, constants=constants, policy=replace(node.policy, fallback=tuple(fallback.items())))
+
+
+def _replaced(values: Values, before: Values, after: Values) -> Values:
+    """What is as it was before is as it is after; the order stays."""
+    return {
+        name: after[name] if name in before and name in after and value == before[name] else value
+        for name, value in values.items()
+    }
 
 
 def shown(agent: AgentFile, registry: Registry) -> AgentFile:

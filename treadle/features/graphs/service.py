@@ -2,9 +2,13 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import ValidationError
 
 from treadle.base.errors import BadInput, Conflict, NotFound
 from treadle.base.ids import BlockId, GraphId, NodeId, UserId, WorkspaceId
@@ -18,7 +22,13 @@ from treadle.features.graphs.importer import SUB_AGENT_BLOCKS, to_graph
 from treadle.features.graphs.listing import GraphQuery
 from treadle.features.graphs.schemas import check_given, input_schema, output_schema, run_inputs
 from treadle.features.graphs.secret_places import SecretInputs, secret_inputs_of
-from treadle.features.graphs.secret_values import holds_masks, put_back, seal_secrets, secret_inputs_by_id
+from treadle.features.graphs.secret_values import (
+    holds_masks,
+    put_back,
+    seal_secrets,
+    secret_inputs_by_id,
+    with_sealed_constants,
+)
 from treadle.features.graphs.shown_diff import shown_diff
 from treadle.features.graphs.single_block import (
     NODE,
@@ -41,6 +51,7 @@ if TYPE_CHECKING:
 
 _KEPT = 500
 """Compiled graphs that one process remembers."""
+_log = logging.getLogger(__name__)
 
 
 class InvalidAgent(BadInput):
@@ -147,7 +158,7 @@ class Graphs:
     async def _save(
         self, repository: "GraphRepository", workspace: WorkspaceId, agent: AgentFile, terms: SaveTerms
     ) -> "GraphVersion":
-        secret_inputs = await _secret_inputs(repository, agent)
+        secret_inputs = await _secret_inputs(repository, agent.graphs)
         agent = await self._with_earlier_secrets(repository, agent, secret_inputs)
         problems = validate(agent, self._registry, for_run=False)
         if has_errors(problems):
@@ -177,8 +188,7 @@ class Graphs:
     async def _save_graph(
         self, repository: "GraphRepository", graph: GraphPart, terms: SaveTerms, *, main: bool
     ) -> "GraphVersion":
-        document = {**graph.model_dump(mode="json", exclude={"version", "sub_graphs"}), "is_active": True}
-        digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).digest()
+        document, digest = _content(graph)
         head = await repository.head(graph.id, deleted=True)
         newest = await repository.newest(graph.id)
         # A sub-agent that is pinned to an older version comes back with its agent: that is no change of it.
@@ -202,6 +212,38 @@ class Graphs:
         )
         await repository.point(row, activate=terms.activate)
         return row
+
+    async def seal_earlier(self, workspace: WorkspaceId, versions: Collection[tuple[str, int]]) -> int:
+        """Encrypt what stands in the open in versions that an early release saved; in how many there was something.
+
+        They stay the versions that they are, and runs go on with the plans that they follow.
+        """
+        changed: list[tuple[GraphPart, GraphPart]] = []
+        async with self._storage.repository(workspace) as repository:
+            await repository.lock(id for id, _ in versions)
+            for id, version in versions:
+                row = await repository.version(id, version)
+                if row is not None and not row.sealed:
+                    changed += await self._seal_row(repository, workspace, row)
+            if changed:  # before this is committed: nobody looks for plans of versions that are done
+                await self._store.change_plans(workspace, partial(with_sealed_constants, changed=changed))
+        return len(changed)
+
+    async def _seal_row(
+        self, repository: "GraphRepository", workspace: WorkspaceId, row: "GraphVersion"
+    ) -> list[tuple[GraphPart, GraphPart]]:
+        """What it was and what it is now, if it has changed. One that cannot be read any more is left alone."""
+        try:
+            before, after = _part(row), _part(row)
+        except ValidationError:
+            _log.warning("a saved agent cannot be read", extra={"graph": row.id, "version": row.version})
+            return []
+        seal_secrets(after, self._registry, await _secret_inputs(repository, [before]), self._seals, workspace)
+        row.sealed = True
+        if after == before:
+            return []
+        row.document, row.digest = _content(after)
+        return [(before, after)]
 
     def _mark_static_links(self, graph: GraphPart) -> None:
         """Say of each link whether its values stay: that follows from its source's block, whatever a file says."""
@@ -321,7 +363,7 @@ class Graphs:
     async def completed(self, workspace: WorkspaceId, agent: AgentFile) -> AgentFile:
         """The agent as saving would see it, and of the sub-agents that it does not hold those that are there."""
         async with self._storage.repository(workspace) as repository:
-            whole = await self._with_earlier_secrets(repository, agent, await _secret_inputs(repository, agent))
+            whole = await self._with_earlier_secrets(repository, agent, await _secret_inputs(repository, agent.graphs))
             below = await _below(repository, agent.graphs, set(agent.by_id()), partial=True)
         notes = agent.notes
         return whole.model_copy(update={"sub_graphs": [*whole.sub_graphs, *below]}).with_notes(notes)
@@ -453,10 +495,10 @@ async def _opened(
     return head, row
 
 
-async def _secret_inputs(repository: "GraphRepository", agent: AgentFile) -> dict[str, set[str]]:
-    """Which inputs of the agent's graphs are secret, and of those that it runs and that are not in its file."""
-    others = await _below(repository, agent.graphs, set(agent.by_id()), partial=True)
-    return secret_inputs_by_id([*agent.graphs, *others])
+async def _secret_inputs(repository: "GraphRepository", graphs: Collection[GraphPart]) -> dict[str, set[str]]:
+    """Which inputs of these graphs are secret, and of those that they run and that are not among them."""
+    others = await _below(repository, graphs, {graph.id for graph in graphs}, partial=True)
+    return secret_inputs_by_id([*graphs, *others])
 
 
 async def _below(
@@ -489,6 +531,12 @@ async def _below(
 
 def _document(row: "GraphVersion") -> dict[str, Any]:
     return {**row.document, "version": row.version}
+
+
+def _content(graph: GraphPart) -> tuple[dict[str, Any], bytes]:
+    """What is kept of a graph, and its digest."""
+    document = {**graph.model_dump(mode="json", exclude={"version", "sub_graphs"}), "is_active": True}
+    return document, hashlib.sha256(json.dumps(document, sort_keys=True).encode()).digest()
 
 
 def _part(row: "GraphVersion") -> GraphPart:
