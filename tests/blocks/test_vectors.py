@@ -10,6 +10,7 @@ import pytest
 from tests.blocks.vectors import block_vectors, compare, decode, mended_vids, run_vector, same
 from tests.shared_files import VECTORS, needs_shared
 from treadle.base.ids import GraphId
+from treadle.blocks.agents import run_agent
 from treadle.kernel.values import coercer
 from treadle.sdk.block import Block
 from treadle.sdk.errors import BlockError
@@ -97,6 +98,10 @@ def test_numbers_of_media_may_differ_a_little() -> None:
 
 
 RECORD: dict[str, Any] = {"vid": "x/1", "input": {}, "outputs": [["a", 1], ["b", 2]], "error": None, "compare": "exact"}
+AGENT_RECORD: dict[str, Any] = {
+    **RECORD,
+    "node_constants": {"graph_id": "child", "graph_version": 3, "inputs": {}, "input_schema": {}, "output_schema": {}},
+}
 
 
 @pytest.mark.parametrize(
@@ -125,6 +130,25 @@ def test_comparing_failures() -> None:
     failed = Outcome([("a", 1)], BlockError("no"))
     assert list(compare(record, failed, make_context())) == []
     assert len(list(compare({**record, "error": None}, failed, make_context()))) == 1
+
+
+async def test_a_recorded_child_run_sends_the_outputs_of_each_ended_output_node_once() -> None:
+    told = {"kind": "node_execution_update", "status": "COMPLETED", "is_output_node": True}
+    first = {**told, "node_run": "1", "name": "r", "outputs": {"output": ["A", None], "name": ["r"]}}
+    events = [
+        {**first, "status": "RUNNING"},
+        first,
+        {**told, "node_run": "2", "name": "s", "outputs": {"output": [1]}},
+        first,
+        {**told, "node_run": "3", "name": "t", "outputs": {"output": [2]}, "is_output_node": False},
+        {**told, "node_run": "4", "name": "", "outputs": {"output": [3]}},
+        {"kind": "graph_execution_update", "status": "COMPLETED"},
+    ]
+    vector = {**AGENT_RECORD, "child_events": events, "outputs": [["r", "A"], ["r", None], ["s", 1]]}
+    assert (await run_vector(run_agent, vector)).problems == ()
+    failed = {**vector, "child_events": [*events[:-1], {"kind": "graph_execution_update", "status": "FAILED"}]}
+    [problem] = (await run_vector(run_agent, failed)).problems
+    assert "FAILED" in problem
 
 
 async def test_comparing_waits_and_sub_agents() -> None:

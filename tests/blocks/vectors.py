@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -284,17 +284,22 @@ def _agents(vector: Vector) -> ScriptedAgents:
     """A sub-agent that does what the recorded events of the child run tell."""
     if "node_constants" not in vector:
         return ScriptedAgents()
-    script = AgentScript()
-    outputs: list[tuple[str, Any]] = []
-    for event in vector.get("child_events", ()):
-        if event["kind"] == "graph_execution_update":
-            script.failure = "" if event["status"] == "COMPLETED" else f"The sub-agent ended as {event['status']}"
-        elif event["status"] == "COMPLETED" and event.get("is_output_node"):
-            outputs.extend((event["name"], decode(value)) for value in event["outputs"].get("output", []))
-    script.outputs = outputs
+    script = AgentScript(outputs=_sent_by_child(vector.get("child_events", ())))
+    ends = [event["status"] for event in vector.get("child_events", ()) if event["kind"] == "graph_execution_update"]
+    script.failure = "" if not ends or ends[-1] == "COMPLETED" else f"The sub-agent ended as {ends[-1]}"
     constants = vector["node_constants"]
     script.input_schema, script.output_schema = constants["input_schema"], constants["output_schema"]
     return ScriptedAgents({constants["graph_id"]: script})
+
+
+def _sent_by_child(events: Sequence[Vector]) -> list[tuple[str, Any]]:
+    """The outputs of a recorded child run. Events may tell of a node's end more than once; it sent its outputs once."""
+    ended: dict[str, Vector] = {}
+    for event in events:
+        if event["kind"] == "node_execution_update" and event["status"] == "COMPLETED":
+            ended.setdefault(event["node_run"], event)
+    named = [each for each in ended.values() if each.get("is_output_node") and each.get("name")]
+    return [(each["name"], decode(value)) for each in named for value in each["outputs"].get("output", [])]
 
 
 async def run_vector(block: Block, vector: Vector) -> Result:
