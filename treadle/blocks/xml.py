@@ -36,7 +36,12 @@ class XmlValue(Outputs):
         Example(
             {"input_xml": "<list><item>1</item><item>2</item></list>"},
             [("parsed_xml", {"list": [{"item": "1"}, {"item": "2"}]})],
-            title="Several elements become a list",
+            title="Elements with the same name become a list",
+        ),
+        Example(
+            {"input_xml": "<person><name>Ada</name><age>36</age></person>"},
+            [("parsed_xml", {"person": {"name": "Ada", "age": "36"}})],
+            title="Elements with different names become an object",
         ),
         Example(
             {"input_xml": '<book lang="en"><title>Emma</title></book>'},
@@ -53,10 +58,10 @@ class XmlValue(Outputs):
 async def parse_xml(inputs: XmlText, ctx: Context) -> Stream:
     """Turn XML text into an object.
 
-    Names are in lower case. An element with one element inside is an object, with several it is a list of objects, else
-    it is its text. Attributes are marked with ``@``; text beside elements is under ``#text``; entities such as
-    ``&amp;`` stay as they are written. Elements may stand one after the other if their names differ. Document types are
-    refused.
+    Names are in lower case. An element with elements inside is an object of them, or a list of objects when two have
+    the same name; else it is its text. Attributes are marked with ``@``; text beside elements is under ``#text``;
+    entities such as ``&amp;`` stay as they are written. Elements may stand one after the other if their names differ.
+    Document types are refused.
     """
     if len(inputs.input_xml) > MAX_CHARACTERS:
         raise BlockError(f"The XML is longer than {MAX_CHARACTERS:,} characters.", fix="Split it into smaller parts.")

@@ -1,7 +1,8 @@
 """XML text to plain objects: a small reader of a safe part of XML (no DTD, no entities, bounded depth and size).
 
-The shape is that of exported agents: an element is the text in it, or an object when it holds one element, or a list of
-objects with one key each when it holds several. Attributes join as ``@name``, text beside elements as ``#text``.
+The shape is that of exported agents: an element is the text in it, or an object of the elements in it when their names
+differ, or a list of objects with one key each when a name repeats. Attributes join as ``@name``, text beside elements as
+``#text``.
 Models and scripts print elements one after the other: they are the keys of one object, if their names differ.
 """
 
@@ -13,7 +14,7 @@ MAX_DEPTH = 100
 MAX_ELEMENTS = 200_000
 
 _TAG_END = re.compile(r"""(?:[^<>"']|"[^"<]*"|'[^'<]*')*+>""")
-_NAME_START = re.compile(r"[^\W\d]|[_:]")
+_NAME_START = re.compile(r"\s*+[\w:]")
 _ATTRIBUTE = re.compile(r"""(?<!\s)\s++(?P<name>[^\s=<>"'/]++)\s*+=\s*+(?P<value>"[^"<]*"|'[^'<]*')""")
 _SKIPPED = (("<!--", "-->"), ("<?", "?>"))
 
@@ -38,7 +39,8 @@ class _Element:
         entries += self.children
         if text:
             entries.append({"#text": text})
-        if len(self.children) > 1:
+        names = [name for child in self.children for name in child]
+        if len(set(names)) < len(names):
             return entries
         return {name: value for entry in entries for name, value in entry.items()}
 
