@@ -1,8 +1,8 @@
 """XML text to plain objects: a small reader of a safe part of XML (no DTD, no entities, bounded depth and size).
 
 The shape is that of exported agents: an element is the text in it, or an object of the elements in it when their names
-differ, or a list of objects with one key each when a name repeats. Attributes join as ``@name``, text beside elements as
-``#text``.
+differ, or a list of objects with one key each when a name repeats. Attributes join as ``@name``, text beside elements
+as ``#text``.
 Models and scripts print elements one after the other: they are the keys of one object, if their names differ.
 """
 
