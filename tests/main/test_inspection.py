@@ -169,6 +169,10 @@ def test_an_unexpected_failure_is_one_message_with_the_place_of_the_log(
 
 
 def test_scaffolds_are_written_below_the_working_folder(bare: Call, tmp_path: Path) -> None:
+    outside = bare("new-block", "shouting", "ShoutText")
+    assert (outside.code, "no checkout" in outside.err) == (2, True)
+    (tmp_path / "treadle" / "blocks").mkdir(parents=True)
+    (tmp_path / "treadle" / "blocks" / "catalogue.py").touch()
     called = bare("new-block", "shouting", "ShoutText")
     assert called.code == 0
     assert (tmp_path / "treadle" / "blocks" / "shouting.py").is_file()

@@ -34,11 +34,19 @@ def fixed_id() -> UUID:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder whose integrations are seen beside those of Treadle."""
-    folder = tmp_path / "treadle" / "integrations"
+def root(tmp_path: Path) -> Path:
+    """A folder that looks like a checkout."""
+    (tmp_path / "treadle" / "blocks").mkdir(parents=True)
+    (tmp_path / "treadle" / "blocks" / "catalogue.py").touch()
+    return tmp_path
+
+
+@pytest.fixture
+def checkout(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A checkout whose integrations are seen beside those of Treadle."""
+    folder = root / "treadle" / "integrations"
     monkeypatch.setattr(treadle.integrations, "__path__", [*treadle.integrations.__path__, str(folder)])
-    yield tmp_path
+    yield root
     for name in [name for name in sys.modules if name.startswith("treadle.integrations.acme_crm")]:
         del sys.modules[name]
 
@@ -72,19 +80,19 @@ async def test_a_new_integration_replays_its_recording(checkout: Path) -> None:
     assert [each.url for each in http.seen] == [each.url for each in case.exchanges]
 
 
-async def test_a_new_block_runs_its_example(tmp_path: Path) -> None:
-    made = new_block(tmp_path, "shouting", "ShoutTextBlock", fixed_id)
+async def test_a_new_block_runs_its_example(root: Path) -> None:
+    made = new_block(root, "shouting", "ShoutTextBlock", fixed_id)
     (block,) = loaded(made.files[0]).BLOCKS
     assert block.name == "ShoutTextBlock" and block.title == "Shout Text"
     await check_example(block, block.examples[0])
     assert any("catalogue.py" in step for step in made.next_steps)
 
 
-def test_what_is_written_is_in_form(tmp_path: Path) -> None:
-    new_integration(tmp_path, ACME, fixed_id)
-    new_block(tmp_path, "shouting", "ShoutText", fixed_id)
-    ruff("check", "--config", 'lint.isort.known-first-party=["treadle"]', folder=tmp_path)
-    ruff("format", "--check", folder=tmp_path)
+def test_what_is_written_is_in_form(root: Path) -> None:
+    new_integration(root, ACME, fixed_id)
+    new_block(root, "shouting", "ShoutText", fixed_id)
+    ruff("check", "--config", 'lint.isort.known-first-party=["treadle"]', folder=root)
+    ruff("format", "--check", folder=root)
 
 
 @pytest.mark.parametrize(
@@ -100,22 +108,30 @@ def test_what_is_written_is_in_form(tmp_path: Path) -> None:
         {"variable": "acme key"},
     ],
 )
-def test_what_cannot_be_used_is_refused_and_nothing_is_written(tmp_path: Path, change: dict[str, str]) -> None:
+def test_what_cannot_be_used_is_refused_and_nothing_is_written(root: Path, change: dict[str, str]) -> None:
     with pytest.raises(BadInput) as caught:
-        new_integration(tmp_path, replace(ACME, **change))
-    assert caught.value.fix and not list(tmp_path.iterdir())
+        new_integration(root, replace(ACME, **change))
+    assert caught.value.fix and [each.name for each in (root / "treadle").iterdir()] == ["blocks"]
 
 
-def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    new_integration(tmp_path, ACME)
+def test_nothing_is_overwritten(root: Path) -> None:
+    new_integration(root, ACME)
     with pytest.raises(Conflict, match="already there"):
-        new_integration(tmp_path, ACME)
-    new_block(tmp_path, "shouting", "ShoutText")
+        new_integration(root, ACME)
+    new_block(root, "shouting", "ShoutText")
     with pytest.raises(Conflict):
-        new_block(tmp_path, "shouting", "Whisper")
+        new_block(root, "shouting", "Whisper")
 
 
 @pytest.mark.parametrize("name", ["shoutText", "Shout Text", "Block", "Shout-Text"])
-def test_a_block_needs_a_proper_name(tmp_path: Path, name: str) -> None:
+def test_a_block_needs_a_proper_name(root: Path, name: str) -> None:
     with pytest.raises(BadInput, match="no name for a block"):
-        new_block(tmp_path, "shouting", name)
+        new_block(root, "shouting", name)
+
+
+def test_outside_of_a_checkout_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no checkout"):
+        new_block(tmp_path, "shouting", "ShoutText")
+    with pytest.raises(BadInput, match="no checkout"):
+        new_integration(tmp_path, ACME)
+    assert not list(tmp_path.iterdir())

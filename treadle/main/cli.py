@@ -382,7 +382,7 @@ def new_integration(
 
 def _tell_scaffold(made: "Scaffold") -> None:
     for file in made.files:
-        typer.echo(f"made {file}")
+        typer.echo(f"made {file.relative_to(Path.cwd())}")
     for step in made.next_steps:
         typer.echo(step)
 

@@ -13,6 +13,9 @@ from treadle.base.errors import BadInput, Conflict
 from treadle.base.ids import NewUuid
 from treadle.sdk.integration import ApiKey, Integration
 
+_CATALOGUE = Path("treadle", "blocks", "catalogue.py")
+_DEVELOPERS_TOOLS = "`make check` installs what tests need"
+_GUIDE = "The guide: docs/block-guide.md"
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,40}")
 
 
@@ -43,7 +46,7 @@ def new_integration(root: Path, wanted: NewIntegration, new_id: NewUuid = uuid4)
     """Write the folder of an integration with one operation and its recorded case, below the checkout ``root``.
 
     Raises:
-        BadInput: the name or an address cannot be used.
+        BadInput: the name or an address cannot be used, or ``root`` is no checkout.
         Conflict: there is an integration of this name.
     """
     variable = wanted.variable or f"{wanted.name.upper()}_API_KEY"
@@ -52,6 +55,7 @@ def new_integration(root: Path, wanted: NewIntegration, new_id: NewUuid = uuid4)
     folder = root / "treadle" / "integrations" / wanted.name
     stem = camel(wanted.name)
     values = _integration_values(wanted, variable, stem, new_id())
+    _check_checkout(root)
     files = _write(
         folder,
         {
@@ -64,9 +68,10 @@ def new_integration(root: Path, wanted: NewIntegration, new_id: NewUuid = uuid4)
     return Scaffold(
         files,
         (
-            f"Replace the sample operation in {folder / 'items.py'} by the provider's own.",
-            f"Record a case of each in {folder / 'examples'}.",
-            f"Run: pytest tests/integrations -k {stem}",
+            f"Its test: .venv/bin/python -m pytest tests/integrations -k {stem}   ({_DEVELOPERS_TOOLS})",
+            f"Now replace the sample operation in {folder.relative_to(root) / 'items.py'} by the provider's own,",
+            f"and record a case of each in {folder.relative_to(root) / 'examples'}.",
+            _GUIDE,
         ),
     )
 
@@ -75,20 +80,23 @@ def new_block(root: Path, module: str, name: str, new_id: NewUuid = uuid4) -> Sc
     """Write ``treadle/blocks/<module>.py`` with the block ``name`` (``ShoutText``), below the checkout ``root``.
 
     Raises:
-        BadInput: a name cannot be used.
+        BadInput: a name cannot be used, or ``root`` is no checkout.
         Conflict: there is such a file.
     """
     _check_name(module)
     stem = name.removesuffix("Block")
     if not re.fullmatch(r"[A-Z][A-Za-z0-9]{1,60}", stem):
-        raise BadInput(f"{name!r} is no name for a block", fix="Write it like ShoutText.")
+        raise BadInput(f"{name!r} is no name for a block.", fix="Write it like ShoutText.")
     values = {"id": str(new_id()), "stem": stem, "function": snake(stem)}
+    _check_checkout(root)
     files = _write(root / "treadle" / "blocks", {f"{module}.py": _BLOCK.substitute(values)})
     return Scaffold(
         files,
         (
-            f"Add {module} to {root / 'treadle' / 'blocks' / 'catalogue.py'}: the import, and *{module}.BLOCKS.",
-            f"Run: pytest tests/blocks -k {stem}Block",
+            f"Add it to {_CATALOGUE}: {module}, to the import, and *{module}.BLOCKS, to the list below it.",
+            f"Its test: .venv/bin/python -m pytest tests/blocks -k {stem}Block   ({_DEVELOPERS_TOOLS})",
+            f"Try it: treadle blocks {snake(stem).replace('_', ' ')}",
+            _GUIDE,
         ),
     )
 
@@ -103,9 +111,14 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
+def _check_checkout(root: Path) -> None:
+    if not (root / _CATALOGUE).is_file():
+        raise BadInput(f"{root} is no checkout of Treadle.", fix="Go to the folder with Treadle's source code first.")
+
+
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
-        raise BadInput(f"{name!r} is no name for a module", fix="Use small letters, digits and _, like acme_crm.")
+        raise BadInput(f"{name!r} is no name for a file.", fix="Use small letters, digits and _, like acme_crm.")
 
 
 def _check_manifest(wanted: NewIntegration, variable: str) -> None:
@@ -121,9 +134,9 @@ def _check_manifest(wanted: NewIntegration, variable: str) -> None:
     except ValueError as error:
         raise BadInput(str(error), fix="Give an address like https://api.acme.example/v1.") from error
     if not all(url.startswith("https://") for url in (wanted.docs, wanted.obtain)):
-        raise BadInput("Addresses of documentation must start with https://", fix="Give the page's full address.")
+        raise BadInput("Addresses of documentation must start with https://.", fix="Give the page's full address.")
     if not re.fullmatch(r"[A-Z][A-Z0-9_]+", variable):
-        raise BadInput(f"{variable!r} is no name for a variable", fix="Write it like ACME_API_KEY.")
+        raise BadInput(f"{variable!r} is no name for a variable.", fix="Write it like ACME_API_KEY.")
 
 
 def _integration_values(wanted: NewIntegration, variable: str, stem: str, block_id: UUID) -> dict[str, str]:
@@ -153,7 +166,7 @@ def _write(folder: Path, contents: Mapping[str, str]) -> tuple[Path, ...]:
     files = tuple(folder / name for name in contents)
     taken = [file for file in files if file.exists()]
     if taken:
-        raise Conflict(f"{taken[0]} is already there", fix="Choose another name.")
+        raise Conflict(f"{taken[0]} is already there.", fix="Choose another name.")
     for file, content in zip(files, contents.values(), strict=True):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content, encoding="utf-8")
