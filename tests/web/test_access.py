@@ -29,6 +29,7 @@ PUBLIC = {"/ws", "/health", "/health/ready", "/metrics", "/openapi.json", "/docs
     "/auth/v1/user/identities/authorize",
     "/auth/v1/user/identities/{identity_id}",
     "/api/v2/setup",
+    "/",
     "/setup",
     "/setup/{name}",
     "/reset-password",

@@ -16,7 +16,7 @@ _POLICY = (
 _PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Treadle: HTTP interface</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light">
 <link rel="stylesheet" href="/docs/swagger-ui.css"><link rel="icon" href="/docs/favicon.png"></head>
 <body><div id="swagger-ui"></div>
 <script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body>

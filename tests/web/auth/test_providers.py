@@ -252,7 +252,7 @@ def test_who_is_invited_comes_in_through_a_provider(server: Server, there: Compa
     mine = httpx.get(f"{server.url}/api/v2/workspaces", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
     assert [(each["name"], each["role"]) for each in mine.json()["workspaces"]][1:] == [("Shared", "runner")]
     refused = in_browser(f"{server.url}/invitation#error=access_denied&error_description=You+said+no")
-    assert (refused["told"], refused["kind"]) == ("You said no", "bad")
+    assert (refused["told"], refused["kind"]) == ("You said no.", "bad")
 
 
 def test_settings_tell_which_providers_there_are(server: Server) -> None:

@@ -131,7 +131,7 @@ async def test_bodies_are_small(client: Client, path: str) -> None:
     assert answer.status_code == 413
 
 
-@pytest.mark.parametrize("path", ["/setup", "/reset-password"])
+@pytest.mark.parametrize("path", ["/", "/setup", "/reset-password", "/invitation"])
 async def test_t17_the_pages_load_nothing_from_elsewhere_and_are_framed_nowhere(client: Client, path: str) -> None:
     answer = await client.http.get(path, headers={"Authorization": ""})
     assert answer.status_code == 200 and answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -140,7 +140,7 @@ async def test_t17_the_pages_load_nothing_from_elsewhere_and_are_framed_nowhere(
     assert answer.headers["x-frame-options"] == "DENY" and answer.headers["referrer-policy"] == "no-referrer"
     assert "set-cookie" not in answer.headers
     assert "//" not in answer.text.replace("<!doctype", "")
-    for name, kind in (("page.js", "text/javascript"), ("page.css", "text/css")):
+    for name, kind in (("page.js", "text/javascript"), ("page.css", "text/css"), ("icon.svg", "image/svg+xml")):
         assert f"/setup/{name}" in answer.text
         asset = await client.http.get(f"/setup/{name}", headers={"Authorization": ""})
         assert (asset.status_code, asset.headers["content-type"].split(";")[0]) == (200, kind)

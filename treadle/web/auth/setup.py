@@ -12,14 +12,15 @@ from treadle.web.bodies import OPEN
 from treadle.web.site import TheSite
 
 _FOLDER = Path(__file__).parent / "page"
-_ASSETS = {"page.js": "text/javascript", "page.css": "text/css"}
+_ASSETS = {"page.js": "text/javascript", "page.css": "text/css", "icon.svg": "image/svg+xml"}
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 
-PUBLIC = ("/api/v2/setup", "/setup", "/setup/{name}", "/reset-password", "/invitation")
+PUBLIC = ("/", "/api/v2/setup", "/setup", "/setup/{name}", "/reset-password", "/invitation")
 """Nobody has a token before the first account is made; who has forgotten their password or is invited has none either.
+Whoever opens the bare address, or is sent there by a sign-in that failed, must be told where they are.
 """
 
 router = APIRouter(tags=["setup"])
@@ -36,6 +37,12 @@ async def get_setup(site: TheSite) -> SetupState:
 async def set_up(site: TheSite, body: SetupRequest) -> SessionAnswer:
     """Make the first account, with the token of the link that ``treadle up`` has printed, and sign it in."""
     return session_answer(await site.door.setup.complete(body.token, body.email, body.password, body.name))
+
+
+@pages.get("/")
+async def start_page() -> FileResponse:
+    """Where the bare address leads, and sign-ins that come from no page."""
+    return _page("start.html")
 
 
 @pages.get("/setup")

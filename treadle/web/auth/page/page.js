@@ -1,6 +1,8 @@
-// The pages for the first account, for whoever is invited, and for a new password. What came behind the # is sent to no
-// server but in the body of the one request that needs it, and leaves the address at once.
+// The pages for the first account, for whoever is invited, and for a new password, and the one to which all else leads.
+// What came behind the # is sent to no server but in the body of the one request that needs it, and leaves the address
+// at once.
 const came = new URLSearchParams(location.hash.slice(1));
+const signedIn = came.has("access_token") || new URLSearchParams(location.search).has("code");
 history.replaceState(null, "", location.pathname);
 
 const form = document.getElementById("form");
@@ -16,8 +18,16 @@ const send = async (method, path, body, token) => {
   if (token) headers.Authorization = `Bearer ${token}`;
   const answer = await fetch(path, { method, headers, body: JSON.stringify(body) });
   const said = answer.status === 204 ? {} : await answer.json();
-  if (!answer.ok) throw new Error(said.msg ?? [said.error?.message, said.error?.details?.fix].filter(Boolean).join(" "));
-  return said;
+  if (answer.ok) return said;
+  if ((said.error_code ?? said.error?.details?.reason) === "otp_expired") throw new Error(form.dataset.spent);
+  throw new Error(sentences(said.msg ?? said.error?.message, said.error?.details?.fix));
+};
+
+const sentences = (...texts) => texts.filter(Boolean).map((each) => (/[.!?]$/.test(each) ? each : `${each}.`)).join(" ");
+
+const open = () => {
+  form.hidden = false;
+  form.querySelector("input:not([readonly]):not([type=checkbox])").focus();
 };
 
 const acts = {
@@ -55,10 +65,30 @@ if (known && !came.get("token") && (came.get("access_token") || came.get("error_
 }
 
 if (came.get("error_description")) {
-  say(came.get("error_description"), "bad");
-} else if (!came.get("token") && !came.get("access_token")) {
+  const again = form ? "" : "Begin again at the page from which you came.";
+  say(sentences(came.get("error_description"), again), "bad");
+} else if (form && !came.get("token") && !came.get("access_token")) {
   say("Open the whole link, with what stands behind its #.", "bad");
+} else if (form && !known) {
+  open();
 }
+
+const isNew = async () => (await (await fetch("/api/v2/setup")).json()).needed;
+
+const showSetup = async () => {
+  if (await isNew()) return;
+  form.hidden = true;
+  document.getElementById("about").hidden = true;
+  say("This installation is set up already. Whoever administers it can invite you.", "bad");
+};
+
+const showStart = async () => {
+  if (signedIn) say("You are signed in. Go back to the program that sent you here.", "good");
+  document.getElementById("first").hidden = !(await isNew());
+};
+
+if (form?.dataset.does === "setup") showSetup();
+if (!form) showStart();
 
 const showInvitation = async () => {
   const asked = document.getElementById("asked");
@@ -77,7 +107,7 @@ const showInvitation = async () => {
   known.addEventListener("change", show);
   show();
   await offerProviders();
-  form.hidden = false;
+  open();
 };
 
 const offerProviders = async () => {
@@ -108,7 +138,7 @@ if (known && came.get("access_token")) {
   showInvitation().catch((error) => say(error.message, "bad"));
 }
 
-form.addEventListener("submit", async (event) => {
+form?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = form.querySelector("button");
   button.disabled = true;
@@ -116,6 +146,7 @@ form.addEventListener("submit", async (event) => {
   try {
     say(await acts[form.dataset.does](Object.fromEntries(new FormData(form))), "good");
     form.hidden = true;
+    document.getElementById("next").hidden = false;
   } catch (error) {
     say(error.message || "That did not work.", "bad");
     button.disabled = false;
