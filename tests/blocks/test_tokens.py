@@ -17,7 +17,10 @@ from treadle.blocks.tokens import count_tokens
         (None, 1),
         ({"k": "v"}, 6),
         ("internationalization", 3),
-        ("привет", 3),
+        ("привет", 2),
+        ("größer", 2),
+        ("héllo 世界 😀", 4),
+        ("日本語", 2),
         ("a\n\n\nb", 3),
     ],
 )

@@ -11,8 +11,13 @@ _PIECES = re.compile(r" ?([^\W\d_]+)|\d{1,3}| ?([^\w\s]|_)+|\s+")
 LETTERS_PER_TOKEN = 9
 """Letters of an ASCII word that one token covers; common words up to this length are single tokens."""
 
-OTHER_LETTERS_PER_TOKEN = 2
-"""The same for words in other scripts."""
+OTHER_LETTERS_PER_TOKEN = 4
+"""The same for words with other letters: accents, Cyrillic, Arabic and the like."""
+
+SYLLABLES_PER_TOKEN = 2
+"""The same for East Asian scripts, whose signs are syllables or words."""
+
+_EAST_ASIAN = re.compile("[\u2e80-\ud7ff\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003ffff]")
 
 
 def count_tokens(value: Any) -> int:
@@ -25,5 +30,10 @@ def _tokens_of(piece: re.Match[str]) -> int:
     word = piece.group(1)
     if word is None:
         return 1 + (len(piece.group()) - 1) // 4 if piece.group(2) else 1
-    per_token = LETTERS_PER_TOKEN if word.isascii() else OTHER_LETTERS_PER_TOKEN
-    return -(-len(word) // per_token)
+    return -(-len(word) // _letters_per_token(word))
+
+
+def _letters_per_token(word: str) -> int:
+    if word.isascii():
+        return LETTERS_PER_TOKEN
+    return SYLLABLES_PER_TOKEN if _EAST_ASIAN.search(word) else OTHER_LETTERS_PER_TOKEN
