@@ -64,8 +64,8 @@ BEGIN
             closed := closed || each;
         END IF;
     END LOOP;
-    -- A statement of its own, which sees what the locks have not prevented; the brackets let it be planned once, and not
-    -- for every number of workspaces.
+    -- A statement of its own, which sees what the locks have not prevented; the brackets let it be planned once, and
+    -- not for every number of workspaces.
     closed := closed || ARRAY(
         SELECT w.id FROM workspaces w WHERE w.id = ANY ((SELECT owners)::uuid[]) AND w.deleted_at IS NOT NULL);
     FOR agent IN SELECT u.* FROM unnest(owners, agents, counts) AS u(workspace_id, graph_id, wanted) LOOP
