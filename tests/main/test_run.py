@@ -46,6 +46,17 @@ def test_a_failed_step_is_told_by_number_title_and_reason(treadle: Call, tmp_pat
     assert "Failed: step 2, Calculator: " in called.err
 
 
+def test_a_step_without_its_account_says_what_to_set(
+    treadle: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JINA_API_KEY", raising=False)
+    search = agent({"find": ("87840993-2053-44b7-8da4-187ad4ee518c", {"query": "looms"})})
+    called = treadle("run", written(tmp_path, search), "--json")
+    assert (called.code, called.json["status"]) == (1, "FAILED")
+    assert called.json["error"].startswith("Step 1, Search The Web: There are no jina credentials")
+    assert "Set JINA_API_KEY" in called.json["error"]
+
+
 def test_json_is_one_object_and_nothing_else(treadle: Call, tmp_path: Path) -> None:
     called = treadle("run", written(tmp_path, GREETING), "-i", "who=Ann", "--json")
     answer = called.json

@@ -199,7 +199,7 @@ def note_wish(outcome: Outcome, wish: Suspend) -> None:
 def note_failure(outcome: Outcome, error: Exception, spec: NodeSpec) -> None:
     """Say in the outcome what went wrong."""
     if isinstance(error, BlockError):
-        outcome.error = str(error) or type(error).__name__
+        outcome.error = error.told
         outcome.passing = isinstance(error, RetryLater)
         outcome.retry_after = error.retry_after if isinstance(error, RetryLater) else None
         return

@@ -293,7 +293,7 @@ class Root:
             try:
                 held = self.services.charges.hold(self.workspace, spec.block, inputs)
             except BlockError as error:
-                self._conclude(run, firing, spec, Outcome(error=error.message), 0)
+                self._conclude(run, firing, spec, Outcome(error=error.told), 0)
                 return
             self._record_start(run, firing, spec, inputs, held)
             self.batch().callbacks.append(partial(self._enter, run, firing, spec, inputs, held))
@@ -507,7 +507,7 @@ class Root:
         if self.over or run.closed:
             return
         if run.machine.finished:
-            self.endings.close(run, *final_status(run.machine))
+            self.endings.close(run, *final_status(run.machine, run.title))
             if run is self.main:
                 self._let_go()
             else:

@@ -182,6 +182,13 @@ class Run:
     def spec(self, firing: Firing) -> NodeSpec:
         return self.specs[firing.node]
 
+    def title(self, index: int) -> str:
+        """What people call a node: its own title, the name of an input or output, its block's title, or its id."""
+        spec = self.specs[index]
+        node = spec.node
+        name = node.title or str(node.constants.get("name") or "")
+        return name or (spec.block.title if spec.block else node.id)
+
     def grown(self) -> None:
         """Tell whoever reads this sub-agent that there is more of it, or that it is over."""
         if self.listener is not None:

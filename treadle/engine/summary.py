@@ -3,7 +3,7 @@
 The same fold writes the summary row while a run is live and rebuilds it from the journal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from treadle.kernel.states import Status
 OUTPUTS_KEPT = 1_000
 SHOWN = 20
 _TEXT_KEPT = 2_000
+_TITLE_KEPT = 200
 _USAGE = ("tokens", "sent_tokens", "received_tokens", "calls")
 
 
@@ -106,15 +107,16 @@ def warnings_of(machine: Machine) -> list[dict[str, Any]]:
     ]
 
 
-def final_status(machine: Machine) -> tuple[Status, str | None]:
-    """How an execution that has nothing left to do ends, and the sentence that says why."""
+def final_status(machine: Machine, title: Callable[[int], str]) -> tuple[Status, str | None]:
+    """How an execution that has nothing left to do ends, and the sentence that says why.
+
+    ``title`` gives what people call a node of the plan, by its index.
+    """
     if not machine.failed:
         return Status.COMPLETED, None
     first = machine.failures[0]
-    node = machine.plan.nodes[first[1]]
-    name = node.constants.get("name") if node.kind in ("Input", "Output") else None
-    more = f" ({machine.failed} firings failed in all)" if machine.failed > 1 else ""
-    return Status.FAILED, f"Node {name or node.id}, firing {first[0]}: {first[2][:_TEXT_KEPT]}{more}"
+    more = f" ({machine.failed:,} steps failed in all)" if machine.failed > 1 else ""
+    return Status.FAILED, f"Step {first[0]}, {title(first[1])[:_TITLE_KEPT]}: {first[2][:_TEXT_KEPT]}{more}"
 
 
 def plain_json(value: Any) -> Any:

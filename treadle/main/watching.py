@@ -83,15 +83,8 @@ def _lines_of(runs: Iterable[Run]) -> Iterable[_Line]:
         running = Counter(run.machine.firings[number].node for number in run.tasks if number in run.machine.firings)
         for index, counts in enumerate(run.summary.nodes):
             if counts[0] or running[index] or run.parent is None:
-                title = "  " * run.depth + _title(run, index)
+                title = "  " * run.depth + plain(run.title(index))
                 yield _Line(title, counts[0], counts[1], running[index], counts[2])
-
-
-def _title(run: Run, index: int) -> str:
-    """What a person calls a node: its own title, the name of an input or output, or its block."""
-    spec = run.specs[index]
-    node = spec.node
-    return plain(node.title or str(node.constants.get("name") or (spec.block.title if spec.block else node.id)))
 
 
 def _time(microseconds: int) -> str:

@@ -11,6 +11,14 @@ class BlockError(TreadleError):
     code: ClassVar[str] = "block_failed"
     status: ClassVar[int] = 422
 
+    @property
+    def told(self) -> str:
+        """What went wrong and what to do about it, as the record of a run has it."""
+        message = str(self) or type(self).__name__
+        if not self.fix:
+            return message
+        return f"{message} {self.fix}" if message[-1] in ".!?…" else f"{message}. {self.fix}"
+
 
 class RetryLater(BlockError):
     """A passing failure: too many requests, a time-out, a provider that is down. Retried by the node's policy.

@@ -132,7 +132,8 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
         ProblemBody(code=str(each["type"]), message=str(each["msg"]), place=".".join(map(str, each["loc"]))[:500])
         for each in error.errors()[:100]
     ]
-    message = "The request is not of the right form."
+    first = f" {problems[0].place}: {problems[0].message}." if problems else ""
+    message = f"The request is not of the right form.{first}"
     return _answer(422, failure(422, "invalid_request", message, "See /docs for it.", problems))
 
 

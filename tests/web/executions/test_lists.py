@@ -23,7 +23,7 @@ async def test_a_list_is_filtered_and_paged(client: Client) -> None:
     assert (await client.get(f"{of_graph}&before={first['next_before']}"))["executions"] == second["executions"]
     failed = await client.get(f"{LIST}?status=FAILED&status=TERMINATED&search=listed-2")
     assert [(each["id"], each["graph_name"], each["failed"]) for each in failed["executions"]] == [(bad, "listed-2", 1)]
-    assert failed["executions"][0]["error"].startswith("Node ")
+    assert failed["executions"][0]["error"].startswith("Step 2, ")
     moment = failed["executions"][0]["created_at"]
     later = await client.get(LIST, params={"created_after": moment, "search": "listed-"})
     assert later["executions"] == []
