@@ -60,6 +60,7 @@ MAY_CONNECT: dict[str, frozenset[str]] = {
     # Read rows, or tell the database's failures apart; none opens a connection.
     "treadle/features/executions/listing.py": frozenset({"asyncpg"}),
     "treadle/features/executions/reviews.py": frozenset({"asyncpg"}),
+    "treadle/features/graphs/sealing.py": frozenset({"asyncpg"}),
     "treadle/features/idempotency/service.py": frozenset({"asyncpg"}),
     "treadle/features/library/current.py": frozenset({"asyncpg"}),
     "treadle/features/live/elsewhere.py": frozenset({"asyncpg"}),
