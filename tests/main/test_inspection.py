@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.main.conftest import Call
-from tests.main.installs import FAILING, GREETING, OUTPUT, TEMPLATE, agent, written
+from tests.main.installs import CALCULATOR, FAILING, GREETING, OUTPUT, TEMPLATE, agent, written
 from treadle.features.graphs.reader import read_agent_file
 from treadle.web.builder.bodies import BlockBody
 
@@ -59,10 +59,20 @@ def test_blocks_are_listed_with_their_schemas_and_searched(bare: Call) -> None:
     assert "Calculator" not in found
 
 
-def test_a_block_that_the_operator_switched_off_says_so(bare: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TREADLE_DISABLED_BLOCKS", "CalculatorBlock")
+@pytest.mark.parametrize("name", ["CalculatorBlock", "Calculator", "calculator", CALCULATOR.upper()])
+def test_a_block_that_the_operator_switched_off_says_so(bare: Call, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("TREADLE_DISABLED_BLOCKS", f"Fill Text Template,{name}")
     (found,) = [each for each in bare("blocks", "--json").json if each["name"] == "CalculatorBlock"]
     assert found["disabled"]
+
+
+def test_a_block_that_cannot_be_switched_off_is_not_left_on_in_silence(
+    bare: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TREADLE_DISABLED_BLOCKS", "Calculator,Calculater")
+    called = bare("blocks")
+    assert called.code == 1
+    assert "names 'Calculater', which no block is called" in called.err
 
 
 def test_runs_are_listed_and_found_by_a_part_of_their_id(treadle: Call, tmp_path: Path) -> None:

@@ -51,6 +51,22 @@ def test_a_reused_process_id_is_not_taken_for_the_server(tmp_path: Path) -> None
         assert stop_instance(tmp_path, 1.0) is False
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe\0" * 20, "ü".encode() * 40, b"two words" * 5, b"short", b""])
+def test_a_broken_token_is_told_with_what_to_do(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "token").write_bytes(content)
+    (tmp_path / "token").chmod(0o600)
+    with pytest.raises(ConfigurationError, match="does not hold a token") as raised:
+        start_token(tmp_path)
+    assert "Remove" in raised.value.fix
+
+
+@pytest.mark.parametrize("host", ["a" * 300, "x..y", "192.0.2.1"])
+def test_an_address_that_this_machine_lacks_is_not_taken_for_a_port_in_use(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot listen") as raised:
+        check_port(host, 18_000)
+    assert "TREADLE_HOST" in raised.value.fix
+
+
 def test_the_token_is_long_kept_and_for_its_owner_only(tmp_path: Path) -> None:
     token = start_token(tmp_path)
     assert len(token) >= 43

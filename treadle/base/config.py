@@ -34,6 +34,9 @@ _METADATA_HOSTS = frozenset(
 _NUMERIC = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)$")
 """Resolvers take such a name for an IPv4 address in one of its odd forms (WHATWG URL, "ends in a number")."""
 
+_LARGEST = 2**31 - 1
+_MOST_BYTES = 2**63 - 1
+"""What the database can count."""
 _COMMA_LISTS = ("egress_allow", "disabled_blocks", "shared_providers", "allowed_origins", "trusted_proxies")
 
 
@@ -68,15 +71,19 @@ class Settings(BaseSettings):
     )
     log_format: Literal["json", "text", "auto"] = Field(default="auto", validation_alias="LOG_FORMAT")
     timezone: str = Field(default="UTC", validation_alias="TREADLE_TIMEZONE")
-    max_firings: int = Field(default=1_000_000, ge=1, validation_alias="TREADLE_MAX_FIRINGS")
+    max_firings: int = Field(default=1_000_000, ge=1, le=_LARGEST, validation_alias="TREADLE_MAX_FIRINGS")
     max_depth: int = Field(default=64, ge=1, le=1000, validation_alias="TREADLE_MAX_DEPTH")
-    max_wall_seconds: int = Field(default=7 * 24 * 3600, ge=1, validation_alias="TREADLE_MAX_WALL_SECONDS")
-    max_stored_bytes: int = Field(default=10 * 1024**3, ge=1024, validation_alias="TREADLE_MAX_STORED_BYTES")
+    max_wall_seconds: int = Field(default=7 * 24 * 3600, ge=1, le=_LARGEST, validation_alias="TREADLE_MAX_WALL_SECONDS")
+    max_stored_bytes: int = Field(
+        default=10 * 1024**3, ge=1024, le=_MOST_BYTES, validation_alias="TREADLE_MAX_STORED_BYTES"
+    )
     max_worker_deaths: int = Field(default=6, ge=3, le=100, validation_alias="TREADLE_MAX_WORKER_DEATHS")
     concurrent_runs_per_workspace: int = Field(
-        default=25_000, ge=1, validation_alias="TREADLE_CONCURRENT_RUNS_PER_WORKSPACE"
+        default=25_000, ge=1, le=_LARGEST, validation_alias="TREADLE_CONCURRENT_RUNS_PER_WORKSPACE"
     )
-    concurrent_runs_per_agent: int = Field(default=10_000, ge=1, validation_alias="TREADLE_CONCURRENT_RUNS_PER_AGENT")
+    concurrent_runs_per_agent: int = Field(
+        default=10_000, ge=1, le=_LARGEST, validation_alias="TREADLE_CONCURRENT_RUNS_PER_AGENT"
+    )
     provider_rates: Annotated[Mapping[str, float], NoDecode] = Field(
         default_factory=dict, validation_alias="TREADLE_PROVIDER_RATES"
     )
@@ -114,9 +121,11 @@ class Settings(BaseSettings):
     scan_uploads: Literal["auto", "required", "if_available", "off"] = Field(
         default="auto", validation_alias="TREADLE_SCAN_UPLOADS"
     )
-    file_max_bytes: int = Field(default=2 * 1024**3, ge=1, validation_alias="TREADLE_FILE_MAX_BYTES")
-    file_quota_bytes: int = Field(default=10 * 1024**3, ge=1, validation_alias="TREADLE_FILE_QUOTA_BYTES")
-    file_quota_count: int = Field(default=10_000, ge=1, validation_alias="TREADLE_FILE_QUOTA_COUNT")
+    file_max_bytes: int = Field(default=2 * 1024**3, ge=1, le=_MOST_BYTES, validation_alias="TREADLE_FILE_MAX_BYTES")
+    file_quota_bytes: int = Field(
+        default=10 * 1024**3, ge=1, le=_MOST_BYTES, validation_alias="TREADLE_FILE_QUOTA_BYTES"
+    )
+    file_quota_count: int = Field(default=10_000, ge=1, le=_LARGEST, validation_alias="TREADLE_FILE_QUOTA_COUNT")
     file_keep_hours: int = Field(default=0, ge=0, le=24 * 36_500, validation_alias="TREADLE_FILE_KEEP_HOURS")
     shared_providers: Annotated[frozenset[str], NoDecode] = Field(
         default=frozenset(), validation_alias="TREADLE_SHARED_PROVIDERS"
@@ -253,7 +262,8 @@ def _first_problem(error: ValidationError) -> ConfigurationError:
     variable = variable_names().get(name, name)
     secret = variable.startswith(("DATABASE_", "TREADLE_ENCRYPTION_")) or variable.endswith("_SECRET")
     shown = "(hidden)" if secret else repr(problem["input"])
-    reason = problem["msg"].removeprefix("Value error, ").lower()
+    message = problem["msg"].removeprefix("Value error, ")
+    reason = message[0].lower() + message[1:]  # names in it stay as they must be written
     return ConfigurationError(
         f"The setting {variable} has the value {shown}, which cannot be used: {reason}.",
         fix=f"Correct {variable} in the environment or in the file .env; .env.default describes it.",

@@ -1,8 +1,10 @@
 """The server of a data folder: who it is, how it is found, and that there is one at most."""
 
 import contextlib
+import errno
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -17,6 +19,13 @@ from treadle.base.locks import is_locked, try_lock
 from treadle.engine.worker import process_lives, process_name
 
 _POLL_SECONDS = 0.05
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+"""What may stand in the header of a request."""
+_PORT_FIX = "Stop what uses that port, or choose another one with --port or TREADLE_PORT."
+_PORT_FIXES = {
+    errno.EADDRNOTAVAIL: "Set --host or TREADLE_HOST to an address of this machine, such as 127.0.0.1.",
+    errno.EACCES: "Choose a port from 1024 on with --port or TREADLE_PORT; those below are the administrator's.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +132,8 @@ def start_token(home: Path) -> str:
             new.write(secrets.token_urlsafe(32) + "\n")
     if file.stat().st_mode & 0o077:
         raise ConfigurationError(f"{file} can be read by other users.", fix=f"Run: chmod 600 {file}")
-    token = file.read_text(encoding="utf-8").strip()
-    if len(token) < 32:
+    token = file.read_text(encoding="ascii", errors="replace").strip()
+    if len(token) < 32 or not _TOKEN.fullmatch(token):
         raise ConfigurationError(f"{file} does not hold a token.", fix=f"Remove {file}; a new token is made then.")
     return token
 
@@ -133,6 +142,12 @@ def check_port(host: str, port: int) -> None:
     """Raises ``ConfigurationError`` when the server could not listen there."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError):
+        raise ConfigurationError(
+            f"Treadle cannot listen on {host}: there is no such address.",
+            fix="Set --host or TREADLE_HOST to an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all.",
+        ) from None
+    try:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
@@ -140,5 +155,5 @@ def check_port(host: str, port: int) -> None:
     except OSError as error:
         raise ConfigurationError(
             f"Treadle cannot listen on {host}, port {port}: {error.strerror}.",
-            fix="Stop what uses that port, or choose another one with --port or TREADLE_PORT.",
+            fix=_PORT_FIXES.get(error.errno or 0, _PORT_FIX),
         ) from None

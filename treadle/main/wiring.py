@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import gc
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Set
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,6 +14,7 @@ from treadle.base.config import Settings
 from treadle.base.crypto import KeyRing, key_ring
 from treadle.base.data_keys import load_data_keys
 from treadle.base.database import DatabaseUrls, create_pool, running_database
+from treadle.base.errors import ConfigurationError
 from treadle.base.ids import WorkspaceId
 from treadle.base.migrations import migrate
 from treadle.base.reading import WorkspaceReader
@@ -83,13 +84,30 @@ class Platform:
 
 
 def make_registry(disabled: Iterable[str] = (), more: Iterable[Block] = ()) -> Registry:
-    """All blocks of this install, and ``more``; ``disabled`` names those that the operator has switched off."""
-    off = frozenset(disabled)
-    return Registry(_switched(each, off) for each in (*ALL_BLOCKS, *INTEGRATION_BLOCKS, *more))
+    """All blocks of this install, and ``more``.
+
+    ``disabled`` holds names, titles or ids of those that the operator has switched off, in capitals or not.
+
+    Raises:
+        ConfigurationError: one of these is no block's, so that a block might be on that should be off.
+    """
+    blocks = (*ALL_BLOCKS, *INTEGRATION_BLOCKS, *more)
+    off = {each.casefold(): each for each in disabled}
+    known = {name for block in blocks for name in _names(block)}
+    if wrong := [given for name, given in off.items() if name not in known]:
+        raise ConfigurationError(
+            f"TREADLE_DISABLED_BLOCKS names {', '.join(map(repr, sorted(wrong)))[:300]}, which no block is called.",
+            fix="Write a name that `treadle blocks` prints, or leave it out.",
+        )
+    return Registry(_switched(each, off.keys()) for each in blocks)
 
 
-def _switched(block: Block, off: frozenset[str]) -> Block:
-    if block.name in off or block.id in off:
+def _names(block: Block) -> set[str]:
+    return {each.casefold() for each in (block.name, block.title, block.id)}
+
+
+def _switched(block: Block, off: Set[str]) -> Block:
+    if not off.isdisjoint(_names(block)):
         return dataclasses.replace(block, disabled="the operator of this install has switched it off")
     return block
 

@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.web.conftest import Client, MakeSomeone
+from tests.web.conftest import TOKEN, Client, MakeSomeone
+from treadle.base.errors import NotFound
 from treadle.base.ids import LOCAL_WORKSPACE, OPERATOR, WorkspaceId
 from treadle.features.accounts.access import Role
 
@@ -131,6 +132,16 @@ async def test_a_deleted_workspace_is_gone_for_all(client: Client, someone: Make
     for each in (client, who.client):
         assert await status(each, "GET", path) == 404
         assert str(workspace) not in str(await each.get("/api/v2/workspaces"))
+
+
+async def test_of_several_who_delete_a_workspace_one_does_and_the_others_hear_that_it_is_gone(client: Client) -> None:
+    workspace = await made(client)
+    identity = await client.site.accounts.identify(TOKEN)
+    assert identity is not None
+    who = await client.site.accounts.principal(identity, workspace)
+    await client.site.workspaces.delete(who)
+    with pytest.raises(NotFound):
+        await client.site.workspaces.delete(who)
 
 
 async def test_lists_come_in_pages(client: Client, someone: MakeSomeone) -> None:

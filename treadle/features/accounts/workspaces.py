@@ -81,9 +81,12 @@ class Workspaces:
 
         Raises:
             Conflict: it is somebody's own workspace.
+            NotFound: it was deleted a moment ago.
         """
         async with self._storage.workspaces() as workspaces:
             if not await workspaces.delete(who.workspace):
+                if await workspaces.get(who.workspace) is None:
+                    raise _no_workspace(who.workspace)
                 raise Conflict("A person's own workspace cannot be deleted.", fix="Delete what is in it instead.")
             self._record(workspaces, who, "workspace.deleted", who.workspace)
             await self._withdraw(workspaces, who)
