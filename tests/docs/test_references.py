@@ -14,7 +14,7 @@ from treadle.main.cli import app
 PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMED_FILE = re.compile(r"`((?:treadle|tests|docs|examples|migrations|benchmarks|checks|scripts)/[\w./-]*)`")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
-COMMAND = re.compile(r"`(?:\.venv/bin/)?treadle ([a-z-]+)")
+COMMAND = re.compile(r"`(?:\.venv/bin/)?treadle ([a-z][a-z-]*)")
 VARIABLE = re.compile(r"`((?:TREADLE|DATABASE|LOG)_[A-Z_]+|PUBLIC_URL)")
 MADE_UP = {"treadle/blocks/shouting.py", "examples/AcmeListOrdersBlock.json", "benchmarks/latest.json"}
 """What a page tells people how to make."""
