@@ -97,4 +97,4 @@ async def test_without_the_program_the_message_says_what_to_install(monkeypatch:
     ffmpeg.program.cache_clear()
     with pytest.raises(BlockError) as failure:
         await ffmpeg.run([])
-    assert "treadle[media]" in failure.value.fix
+    assert "pip install imageio-ffmpeg" in failure.value.fix

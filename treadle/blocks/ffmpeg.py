@@ -92,7 +92,7 @@ def program() -> str:
     except (ImportError, RuntimeError):
         raise BlockError(
             "Audio and video blocks need ffmpeg, which is not installed.",
-            fix='Run: pip install "treadle[media]"',
+            fix="In Treadle's folder, run: .venv/bin/python -m pip install imageio-ffmpeg",
         ) from None
 
 

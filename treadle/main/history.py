@@ -15,6 +15,7 @@ from treadle.main.sessions import find_execution, looking_platform
 from treadle.main.terminal import counted, named, one_line, out, plain, print_json, print_table, program, room, shown
 from treadle.main.wiring import Platform
 from treadle.web.executions.answers import firing_body, run_detail, run_summary
+from treadle.web.executions.bodies import RunDetail
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -93,8 +94,9 @@ async def show_run(named: str, *, json: bool) -> None:
         if json:
             print_json(await _run_json(platform, row))
             return
-        _print_head(row)
-        await _print_inputs(platform, row)
+        detail = await run_detail(platform.executions, row)
+        _print_head(row, detail.graph_name)
+        await _print_inputs(platform, row, detail)
         for each in await platform.executions.family(LOCAL_WORKSPACE, row.id):
             await _print_timeline(platform, row, each)
         await _print_results(platform, row)
@@ -113,10 +115,10 @@ async def _run_json(platform: Platform, row: ExecutionRow) -> dict[str, Any]:
     }
 
 
-def _print_head(row: ExecutionRow) -> None:
+def _print_head(row: ExecutionRow, name: str) -> None:
     console = out()
     console.print(f"{row.status}  {row.id}", style=f"bold {_STYLES.get(row.status, 'cyan')}")
-    console.print(f"agent {plain(row.graph_id)}, version {row.graph_version}", style="dim")
+    console.print(f"{plain(name or row.graph_id)}, version {row.graph_version}", style="dim")
     took = f"took {seconds_of(row):.2f} s, {counted(row.firings, 'step')}, {row.failed:,} failed"
     console.print(f"{_moment(row.created_at)}, {took}")
     if row.rerun_of:
@@ -126,8 +128,7 @@ def _print_head(row: ExecutionRow) -> None:
         console.print(f"goes on at {_moment(row.wake_at)}{why}")
 
 
-async def _print_inputs(platform: Platform, row: ExecutionRow) -> None:
-    detail = await run_detail(platform.executions, row)
+async def _print_inputs(platform: Platform, row: ExecutionRow, detail: RunDetail) -> None:
     plan = await platform.executions.plan(row)
     names = {str(node.id): str(node.constants.get("name") or node.id) for node in plan.nodes}
     for node, values in detail.inputs.items():

