@@ -235,6 +235,8 @@ def test_a_review_is_told_decided_and_then_carried_out(treadle: Call, tmp_path: 
     assert (called.code, called.json["status"]) == (1, "REVIEW")
     id = called.json["id"]
     assert f"treadle decide {id} 2 --approve" in treadle("show", id).out
+    undecided = treadle("decide", id, "2")
+    assert (undecided.code, "--approve or --reject" in undecided.err) == (2, True)
     assert treadle("decide", id, "7", "--approve").code == 2
     assert treadle("decide", id, "2", "--approve", "--data", "{").code == 2
     decided = treadle("decide", id, "2", "--approve", "--data", '{"better": true}')

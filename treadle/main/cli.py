@@ -235,7 +235,7 @@ def stop(execution: Execution) -> None:
 def decide(
     execution: Execution,
     firing: Annotated[int, typer.Argument(metavar="STEP", min=1, help="The number of the step that waits.")],
-    approve: Annotated[bool, typer.Option("--approve/--reject", help="The decision.")],
+    approve: Annotated[bool | None, typer.Option("--approve/--reject", help="The decision.")] = None,
     data: Annotated[str | None, typer.Option(metavar="JSON", help="The data as you want it.")] = None,
     message: Annotated[str, typer.Option(metavar="TEXT", help="What you want to say about it.")] = "",
     always: Annotated[bool, typer.Option("--always", help="The same for this node in the rest of the run.")] = False,
@@ -244,9 +244,12 @@ def decide(
 
     The run then goes on: in the server, or here when none is running.
     """
+    from treadle.base.errors import BadInput  # noqa: PLC0415
     from treadle.main import control  # noqa: PLC0415
     from treadle.main.sessions import run_async  # noqa: PLC0415
 
+    if approve is None:
+        raise BadInput("Say what you decide.", fix="Add --approve or --reject.")
     left = run_async(control.decide(execution, firing, approved=approve, data=data, message=message, always=always))
     if left is not None:
         raise typer.Exit(control.carry_out(left))

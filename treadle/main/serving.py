@@ -40,9 +40,7 @@ def serve(host: str | None, port: int | None) -> None:
     ensure_folder(settings.home, home_mode())
     configure_logging(settings)
     check_secrets(settings)
-    if sys.stderr.isatty():
-        first = "; the first start makes the database, which takes some seconds" if _is_first(settings) else ""
-        err().print(f"Starting Treadle{first} …", style="dim")
+    _tell_start("Treadle", settings)
     allow_connections()
     # In production nothing but an account opens the door.
     token = start_token(settings.home) if settings.environment == "local" else None
@@ -54,8 +52,12 @@ def serve(host: str | None, port: int | None) -> None:
             run_async(_serve(settings, token, url, begun))
 
 
-def _is_first(settings: Settings) -> bool:
-    return settings.embedded_database and not (settings.home / "postgres").exists()
+def _tell_start(what: str, settings: Settings) -> None:
+    """Say to whoever looks that something begins, before the log does."""
+    if sys.stderr.isatty():
+        is_first = settings.embedded_database and not (settings.home / "postgres").exists()
+        more = "; the first start makes the database, which takes some seconds" if is_first else ""
+        err().print(f"Starting {what}{more} …", style="dim")
 
 
 @contextlib.contextmanager
@@ -197,6 +199,7 @@ def work() -> None:
     ensure_folder(settings.home, home_mode())
     configure_logging(settings)
     check_secrets(settings)
+    _tell_start("a worker", settings)
     run_async(_work(settings))
 
 
