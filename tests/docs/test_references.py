@@ -50,3 +50,14 @@ def test_the_readme_fits_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert set(re.findall(r"make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"))) <= targets
+
+
+DATABASE_FUNCTION = re.compile(r"`([a-z_]+)_v(\d+)`")
+
+
+@every_page
+def test_functions_of_the_database_are_the_newest(page: Path) -> None:
+    made = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "migrations" / "versions").glob("*.py"))
+    for name, version in DATABASE_FUNCTION.findall(page.read_text(encoding="utf-8")):
+        known = [int(each) for each in re.findall(rf"\b{name}_v(\d+)\b", made)]
+        assert int(version) == max(known), name

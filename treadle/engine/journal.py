@@ -1,6 +1,6 @@
 """The journal's writer: one per process, group commit.
 
-Whatever all executions have recorded since the last commit goes to PostgreSQL in one call of ``journal_write_v2``: one
+Whatever all executions have recorded since the last commit goes to PostgreSQL in one call of ``journal_write_v3``: one
 round trip, one transaction, one wait for the disk. While it runs, the next batch gathers.
 """
 
