@@ -12,6 +12,7 @@ from tests.main.conftest import Call, Called
 from tests.main.installs import (
     AGENT,
     ASKING,
+    CALCULATOR,
     FAILING,
     GREETING,
     INPUT,
@@ -158,6 +159,20 @@ def test_a_single_problem_names_its_node_and_pin(treadle: Call, tmp_path: Path) 
     assert called.err.startswith("Error: Fill Text Template")
     file = written(tmp_path, agent({"n": (INPUT, {"name": "a"}), "o": (OUTPUT, {})}, [("n", "result", "o", "value")]))
     assert treadle("run", file).err.startswith("Error: Agent Output · name: ")
+
+
+def test_an_agent_that_cannot_run_is_refused_before_anything_is_started_or_saved(bare: Call, tmp_path: Path) -> None:
+    unfinished = agent({"in": (INPUT, {"name": "x"}), "out": (OUTPUT, {"name": "y"}), "n": (CALCULATOR, {"a": 1})})
+    called = bare("run", written(tmp_path, unfinished), "-i", "x=1")
+    assert called.code == 2
+    assert "Calculator" in called.err
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_sub_agent_that_is_not_there_is_told_with_the_node_that_runs_it(treadle: Call, tmp_path: Path) -> None:
+    called = treadle("run", written(tmp_path, agent({"n": (AGENT, {"graph_id": "nothere", "graph_version": 1})})))
+    assert called.code == 2
+    assert called.err.startswith("Error: Agent Executor · graph_id: there is no agent nothere")
 
 
 @pytest.mark.parametrize("case", _BAD_FILES)

@@ -110,7 +110,7 @@ def prepared_run(path: str, pairs: Sequence[str], input_file: str | None) -> tup
     """
     agent = read_agent(path)
     registry = make_registry(load_settings().disabled_blocks)
-    problems = validate(agent, registry, for_run=False)
+    problems = validate(agent, registry, for_run=True)
     if has_errors(problems):
         raise InvalidAgent(problems)
     values = run_values(agent, registry, pairs, input_file)

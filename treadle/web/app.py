@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import WebSocketRoute
 
 from treadle.base.errors import RateLimited, TreadleError, Unavailable
@@ -34,7 +35,7 @@ from treadle.web.metrics import HttpMetrics
 from treadle.web.observing import Observed
 from treadle.web.problems import Failure, ProblemBody, failure, failure_of
 from treadle.web.proxies import TrustedProxies
-from treadle.web.request_bodies import Refused
+from treadle.web.request_bodies import Refused, incomplete
 from treadle.web.site import Site
 
 PUBLIC = (
@@ -110,6 +111,7 @@ def make_routes(version: str) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Refused, _stopped)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
     return app
 
@@ -143,6 +145,11 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
     reason = {404: "not_found", 405: "method_not_allowed"}.get(status, "bad_request")
     message = f"{error.detail}.".replace("..", ".")
     return _answer(status, failure(status, reason, message, "See /docs for what there is."))
+
+
+async def _gone(request: Request, error: Exception) -> JSONResponse:
+    """Whoever sent a body left before its end: nobody reads this but the log, for which it is no failure of ours."""
+    return await _stopped(request, incomplete())
 
 
 async def _stopped(request: Request, error: Exception) -> JSONResponse:

@@ -148,13 +148,18 @@ async def _read(rule: BodyRule, receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Refused(400, "incomplete", "The request ended before its body.", "Send it again.")
+            raise incomplete()
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > rule.largest:
             raise _too_large(rule)
         if not message.get("more_body"):
             return b"".join(parts)
+
+
+def incomplete() -> Refused:
+    """Of a request whose sender has gone."""
+    return Refused(400, "incomplete", "The request ended before its body.", "Send it again.")
 
 
 def _too_large(rule: BodyRule) -> Refused:

@@ -1,13 +1,14 @@
 """Files over HTTP."""
 
 import json
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.main.installs import OUTPUT, agent
-from tests.web.conftest import Client
+from tests.web.conftest import TOKEN, Client
 
 FILE_INPUT = "95ead23f-8283-4654-aef3-10c053b74a31"
 FILE_READ = "3735a31f-7e18-4aca-9e90-08a7120674bc"
@@ -141,3 +142,36 @@ async def test_readiness_tells_of_each_dependency(client: Client) -> None:
     assert body["dependencies"]["database"]["ok"]
     scanner = body["dependencies"]["scanner"]
     assert scanner["ok"] or "not scanned" in scanner["note"]
+
+
+async def test_an_upload_that_breaks_off_is_no_failure_of_the_server_and_leaves_nothing(client: Client) -> None:
+    before = await client.get("/api/v2/files/usage")
+    begun = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n' + b"z" * 300_000
+    coming: Iterator[MutableMapping[str, Any]] = iter(
+        [{"type": "http.request", "body": begun, "more_body": True}, {"type": "http.disconnect"}]
+    )
+    told: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return next(coming)
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        told.append(message)
+
+    names = {
+        "host": "localhost",
+        "content-type": "multipart/form-data; boundary=x",
+        "content-length": "900000",
+        "authorization": f"Bearer {TOKEN}",
+    }
+    headers = [(name.encode(), value.encode()) for name, value in names.items()]
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v2/files/upload",
+        "raw_path": b"/api/v2/files/upload",
+    }
+    scope |= {"query_string": b"", "scheme": "http", "headers": headers, "client": ("127.0.0.1", 1), "server": None}
+    await client.app(scope | {"http_version": "1.1", "root_path": ""}, receive, send)
+    assert told[0]["status"] == 400
+    assert await client.get("/api/v2/files/usage") == before

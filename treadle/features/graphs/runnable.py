@@ -70,8 +70,8 @@ class RunnableAgents:
 
     async def _check(self, key: tuple[WorkspaceId, GraphId, int]) -> Runnable:
         workspace, graph, version = key
-        agent = await self._graphs.agent(workspace, graph, version)
-        problems = validate(agent, self._registry, for_run=True)
+        agent = await self._graphs.agent(workspace, graph, version, partial=True)
+        problems = validate(agent, self._registry, for_run=True, complete=True)
         if has_errors(problems):
             raise InvalidAgent(problems)
         runnable = Runnable(*await self._graphs.compiled_part(workspace, graph, agent.version))
