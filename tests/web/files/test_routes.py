@@ -1,6 +1,7 @@
 """Files over HTTP."""
 
 import json
+import resource
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -174,4 +175,19 @@ async def test_an_upload_that_breaks_off_is_no_failure_of_the_server_and_leaves_
     scope |= {"query_string": b"", "scheme": "http", "headers": headers, "client": ("127.0.0.1", 1), "server": None}
     await client.app(scope | {"http_version": "1.1", "root_path": ""}, receive, send)
     assert told[0]["status"] == 400
+    assert await client.get("/api/v2/files/usage") == before
+
+
+async def test_a_file_for_which_the_disk_has_no_room_is_refused_in_words_and_leaves_nothing(client: Client) -> None:
+    before = await client.get("/api/v2/files/usage")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    try:
+        answer = await client.http.post("/api/v2/files/upload", files={"file": ("a.bin", b"z" * 2_000_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    told = answer.json()["error"]
+    assert (answer.status_code, told["code"]) == (503, "UNAVAILABLE")
+    assert told["message"] == "The file cannot be stored: File too large."
+    assert "Tell whoever runs this server" in told["details"]["fix"]
     assert await client.get("/api/v2/files/usage") == before

@@ -80,6 +80,7 @@ class Files:
             TooLarge: it is too large, or the workspace has no space left.
             InfectedFile: the scanner has found something.
             ScannerUnavailable, TooLargeToScan: it could not be scanned, and must be.
+            Unavailable: the disk is full, or cannot be written to.
             Conflict: another file was sent with the same idempotency key.
         """
         row, room = await self._begin(workspace, user, upload)

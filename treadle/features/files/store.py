@@ -1,15 +1,16 @@
 """Where the bytes of files are: under names that nobody chooses but this module."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from uuid import UUID
 
-from treadle.base.errors import NotFound
+from treadle.base.errors import NotFound, Unavailable
 
 PIECE = 256 * 1024
 """Bytes that are in memory of a file that is read or written."""
@@ -17,7 +18,10 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 
 
 class FileWriter(Protocol):
-    """A file that is being written. It is there for readers after ``finish``; without that, ``FileStore.remove`` it."""
+    """A file that is being written. It is there for readers after ``finish``; without that, ``FileStore.remove`` it.
+
+    ``write`` and ``finish`` raise ``Unavailable`` when it cannot be kept, such as on a full disk.
+    """
 
     async def write(self, content: bytes) -> None: ...
     async def finish(self) -> bytes:
@@ -32,7 +36,10 @@ class FileWriter(Protocol):
 class FileStore(Protocol):
     """Keeps the bytes of files by key."""
 
-    async def create(self, key: UUID) -> FileWriter: ...
+    async def create(self, key: UUID) -> FileWriter:
+        """A new file. Raises ``Unavailable`` when there can be none."""
+        ...
+
     def read(self, key: UUID, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """The bytes from ``start`` to before ``end``, piece by piece. Raises ``NotFound``."""
         ...
@@ -54,7 +61,8 @@ class LocalFileStore:
 
     async def create(self, key: UUID) -> FileWriter:
         path = self._path(key)
-        return _LocalWriter(await asyncio.to_thread(_open_new, path.with_suffix(".partial")), path)
+        with _kept():
+            return _LocalWriter(await asyncio.to_thread(_open_new, path.with_suffix(".partial")), path)
 
     async def read(self, key: UUID, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         try:
@@ -93,14 +101,17 @@ class _LocalWriter:
         self._digest = hashlib.sha256()
 
     async def write(self, content: bytes) -> None:
-        await asyncio.to_thread(self._write, content)
+        with _kept():
+            await asyncio.to_thread(self._write, content)
 
     async def finish(self) -> bytes:
-        await asyncio.to_thread(self._finish)
+        with _kept():
+            await asyncio.to_thread(self._finish)
         return self._digest.digest()
 
     def close(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # of what is not finished nothing need be kept
+            self._file.close()
 
     def _write(self, content: bytes) -> None:
         self._digest.update(content)
@@ -111,6 +122,17 @@ class _LocalWriter:
         os.fsync(self._file.fileno())
         self._path.with_suffix(".partial").replace(self._path)
         _sync_folder(self._path.parent)
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(
+            f"The file cannot be stored: {error.strerror or type(error).__name__}.",
+            fix="Nothing of it was kept. Tell whoever runs this server, and send it again later.",
+        ) from error
 
 
 def _open_new(path: Path) -> BinaryIO:
