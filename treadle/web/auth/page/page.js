@@ -69,15 +69,14 @@ if (came.get("error_description")) {
   say(sentences(came.get("error_description"), again), "bad");
 } else if (form && !came.get("token") && !came.get("access_token")) {
   say("Open the whole link, with what stands behind its #.", "bad");
-} else if (form && !known) {
+} else if (form?.dataset.does === "reset") {
   open();
 }
 
 const isNew = async () => (await (await fetch("/api/v2/setup")).json()).needed;
 
 const showSetup = async () => {
-  if (await isNew()) return;
-  form.hidden = true;
+  if (await isNew()) return open();
   document.getElementById("about").hidden = true;
   say("This installation is set up already. Whoever administers it can invite you.", "bad");
 };
@@ -87,8 +86,8 @@ const showStart = async () => {
   document.getElementById("first").hidden = !(await isNew());
 };
 
-if (form?.dataset.does === "setup") showSetup();
-if (!form) showStart();
+if (form?.dataset.does === "setup" && came.get("token")) showSetup().catch((error) => say(error.message, "bad"));
+if (!form) showStart().catch((error) => say(error.message, "bad"));
 
 const showInvitation = async () => {
   const asked = document.getElementById("asked");
