@@ -4,10 +4,13 @@ import gzip
 import json
 from typing import Any
 
+import asyncpg
 import pytest
+from sqlalchemy import text
 
 from tests.main.installs import GREETING, OUTPUT, agent
 from tests.web.conftest import Client
+from treadle.base.database import create_engine
 
 NAME_INPUT = "c0a8e994-ebf1-4a9c-a4d8-89d09c86741b"
 ECHO = agent(
@@ -162,3 +165,39 @@ async def test_k5_failures_tell_no_path_and_no_sql(client: Client, monkeypatch: 
     told = answer.json()["error"]
     assert told["details"]["trace_id"]
     assert not {"users", "/srv", "SELECT", "Traceback"} & set(answer.text.replace('"', " ").split())
+
+
+@pytest.mark.parametrize("layers", ["asyncpg", "sqlalchemy"])
+@pytest.mark.parametrize(
+    ("state", "status", "told"),
+    [
+        ("53100", 503, "The server's disk is full, or cannot be written to."),
+        ("57P01", 503, "The database does not answer now."),
+        ("53300", 503, "The database does not answer now."),
+        ("42P01", 500, "The server failed on this request."),
+    ],
+)
+async def test_an_outage_of_the_database_is_told_as_one(
+    client: Client, monkeypatch: pytest.MonkeyPatch, layers: str, state: str, status: int, told: str
+) -> None:
+    statement = f"DO $$ BEGIN RAISE EXCEPTION 'secret' USING ERRCODE = '{state}'; END $$"
+
+    async def failing(*_: object, **__: object) -> None:
+        if layers == "asyncpg":
+            connection = await asyncpg.connect(client.urls.api)
+            try:
+                await connection.execute(statement)
+            finally:
+                await connection.close()
+        else:
+            engine = create_engine(client.urls.api)
+            try:
+                async with engine.connect() as session:
+                    await session.execute(text(statement))
+            finally:
+                await engine.dispose()
+
+    monkeypatch.setattr(type(client.site.files), "listed", failing)
+    answer = await client.http.get("/api/v2/files")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (status, told)
+    assert "secret" not in answer.text

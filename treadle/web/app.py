@@ -11,6 +11,7 @@ from starlette.routing import WebSocketRoute
 
 from treadle.base.errors import RateLimited, TreadleError, Unavailable
 from treadle.base.logging import request_id
+from treadle.base.outages import outage
 from treadle.web import docs, health, monitoring
 from treadle.web.access import declare_access
 from treadle.web.accounts import routes as accounts
@@ -159,6 +160,9 @@ async def _stopped(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    away = outage(error)
+    if away is not None:
+        return _answer(away.status, failure_of(away))
     message, fix = "The server failed on this request.", "The server's log says why, under the trace id."
     return _answer(500, failure(500, "internal_error", message, fix, trace_id=request_id.get()))
 
