@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import asyncpg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from treadle.base.database import DatabaseUrls
 from treadle.base.errors import BadInput
@@ -48,6 +50,20 @@ async def test_a_row_for_another_workspace_is_refused_by_the_database(database: 
         assert await connection.fetchval("SELECT count(*) FROM stored_values") == 0
     finally:
         await connection.close()
+
+
+async def test_k1_an_error_does_not_hold_the_values_of_its_statement(database: DatabaseUrls) -> None:
+    sessions = WorkspaceDatabase(database.api)
+    secret = uuid4().hex
+    try:
+        with pytest.raises(DBAPIError) as raised:
+            async with sessions.transaction(LOCAL_WORKSPACE) as session:
+                await session.execute(text("SELECT 1 / (length(:value) - 32)"), {"value": secret})
+        logged = "".join(traceback.format_exception(raised.value))
+        assert "division by zero" in logged
+        assert secret not in logged
+    finally:
+        await sessions.close()
 
 
 async def test_a_text_that_cannot_be_stored_is_bad_input(database: DatabaseUrls) -> None:

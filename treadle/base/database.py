@@ -97,13 +97,16 @@ async def _leave_as_is(connection: asyncpg.Connection) -> None:
 
 
 def create_engine(dsn: str, **options: Any) -> "AsyncEngine":
-    """An SQLAlchemy engine over asyncpg; dispose of it with ``await engine.dispose()``."""
+    """An SQLAlchemy engine over asyncpg; dispose of it with ``await engine.dispose()``.
+
+    Its errors do not hold the values of statements, which may be secrets: errors are logged.
+    """
     from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 (20 MB that not every process needs)
 
     async def open_connection(*_: object, **__: object) -> asyncpg.Connection:
         return await asyncpg.connect(dsn)
 
-    return create_async_engine("postgresql+asyncpg://", async_creator=open_connection, **options)
+    return create_async_engine("postgresql+asyncpg://", async_creator=open_connection, hide_parameters=True, **options)
 
 
 async def enter_workspace(connection: Connection, workspace_id: UUID) -> None:
