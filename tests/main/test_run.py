@@ -310,3 +310,18 @@ def test_a_rerun_refuses_an_input_that_the_step_does_not_have(treadle: Call, tmp
     assert called.code == 2
     assert "no input “nope”" in called.err
     assert "values" in called.err, "and says what there is"
+
+
+def test_what_went_wrong_deep_in_sub_agents_is_told(treadle: Call, tmp_path: Path) -> None:
+    failing = [{**node, "policy": {"on_error": "fail"}} for node in FAILING["nodes"]]
+    calls = [
+        agent({"n": (AGENT, {"graph_id": f"deep-{level + 1}", "graph_version": 1})}, id=f"deep-{level}", version=1)
+        for level in range(12)
+    ]
+    calls[-1]["nodes"][0]["input_default"]["inputs"] = {"of": -4}
+    innermost = {**FAILING, "nodes": failing, "id": "deep-12", "version": 1}
+    called = treadle("run", written(tmp_path, {**calls[0], "sub_graphs": [*calls[1:], innermost]}))
+    (told,) = [line for line in called.err.splitlines() if line.startswith("Failed: ")]
+    assert called.code == 1
+    assert " … " in told
+    assert "Calculator" in told.rpartition(" … ")[2]

@@ -23,7 +23,20 @@ from treadle.features.graphs.document import AgentFile
 from treadle.kernel.states import FINAL, Status
 from treadle.main.node_titles import node_titles
 from treadle.main.sessions import run_async, settings_of_person
-from treadle.main.terminal import FAILED, ask, counted, err, named, one_line, out, plain, print_json, program, shown
+from treadle.main.terminal import (
+    FAILED,
+    ask,
+    both_ends,
+    counted,
+    err,
+    named,
+    one_line,
+    out,
+    plain,
+    print_json,
+    program,
+    shown,
+)
 from treadle.main.watching import until_over
 from treadle.main.wiring import Platform, running_platform, tune_garbage_collector
 from treadle.web.executions.answers import run_report
@@ -206,7 +219,7 @@ async def _tell(platform: Platform, row: ExecutionRow) -> None:
         notes.print(_warning(warning, titles), style="yellow")
     for failure in row.failures if row.status is Status.FAILED else []:
         where = f"step {failure['firing']}, {plain(titles.get(failure['node'], failure['node']))}"
-        notes.print(f"Failed: {where}: {one_line(failure['message'], 300)}", style="red")
+        notes.print(f"Failed: {where}: {both_ends(failure['message'])}", style="red")
     style = {Status.COMPLETED: "green", Status.FAILED: "red"}.get(row.status, "yellow")
     notes.print(f"{row.status} after {counted(row.firings, 'step')} in {seconds_of(row):.2f} s", style=style)
     if row.error and row.status is not Status.FAILED:

@@ -131,6 +131,13 @@ def one_line(value: Any, longest: int = 60) -> str:
     return plain(text if len(text) <= longest else text[: longest - 1] + "…")
 
 
+def both_ends(text: str, longest: int = 300) -> str:
+    """A message on one line without its middle: that of a sub-agent's sub-agent says at its end what went wrong."""
+    line = " ".join(text.split())
+    begin = longest // 3
+    return plain(line if len(line) <= longest else f"{line[:begin]} … {line[begin - longest + 3 :]}")
+
+
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """JSON for people: letters as they are; half surrogates, which UTF-8 lacks, as escapes."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
