@@ -72,6 +72,15 @@ def test_what_ran_when_the_server_was_killed_ends_at_the_next_start(home: Path) 
     assert treadle(home, "down").stdout == "Nothing is running with this data folder.\n"
 
 
+def test_what_a_killed_server_leaves_running_can_be_stopped(home: Path) -> None:
+    with started(home) as server:
+        server.end(signal.SIGKILL)
+    assert treadle(home, "down").stdout == "Stopped the database that a killed Treadle had left running.\n"
+    assert treadle(home, "down").stdout == "Nothing is running with this data folder.\n"
+    with started(home) as again:
+        assert again.call("GET", "/api/v2/builder/graphs").status_code == 200
+
+
 def test_an_executor_goes_on_with_what_was_decided_and_leaves_on_request(home: Path, tmp_path: Path) -> None:
     id = json.loads(treadle(home, "run", written(tmp_path, ASKING), "--json").stdout)["id"]
     worker = subprocess.Popen(

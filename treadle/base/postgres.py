@@ -133,13 +133,24 @@ class EmbeddedPostgres:
         with exclusive(self._lock_file, seconds=_STOP_SECONDS):
             os.close(self._use)
             self._use = None
-            alone = try_lock(self._users_file)
-            if alone is None:
-                return
-            try:
-                self._shut_down()
-            finally:
-                os.close(alone)
+            self._stop_unless_used()
+
+    def stop_abandoned(self) -> bool:
+        """Stop a server that nobody uses, because its last user was killed; whether there was one."""
+        if not self._alive_file.exists() or not is_locked(self._alive_file):
+            return False
+        with exclusive(self._lock_file, seconds=_STOP_SECONDS):
+            return is_locked(self._alive_file) and self._stop_unless_used()
+
+    def _stop_unless_used(self) -> bool:
+        alone = try_lock(self._users_file)
+        if alone is None:
+            return False
+        try:
+            self._shut_down()
+        finally:
+            os.close(alone)
+        return True
 
     def _ensure_running(self) -> bool:
         """With the start lock held: attach if possible (False), else start (True)."""

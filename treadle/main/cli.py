@@ -117,10 +117,16 @@ def down() -> None:
     What runs goes on at the next start.
     """
     from treadle.base.config import load_settings  # noqa: PLC0415
+    from treadle.base.postgres import EmbeddedPostgres  # noqa: PLC0415
     from treadle.main.instance import stop_instance  # noqa: PLC0415
 
-    stopped = stop_instance(load_settings().home, 60.0)
-    typer.echo("Stopped." if stopped else "Nothing is running with this data folder.")
+    home = load_settings().home
+    if stop_instance(home, 60.0):
+        typer.echo("Stopped.")
+    elif EmbeddedPostgres(home).stop_abandoned():
+        typer.echo("Stopped the database that a killed Treadle had left running.")
+    else:
+        typer.echo("Nothing is running with this data folder.")
 
 
 @command
