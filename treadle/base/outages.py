@@ -7,8 +7,7 @@ import asyncpg
 from treadle.base.errors import Unavailable
 
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
-_AWAY = (
-    ConnectionError,
+DATABASE_AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
@@ -16,6 +15,7 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.PostgresSystemError,
 )
+"""What asyncpg raises when the server does not answer, or cannot do anything now."""
 
 
 def outage(error: BaseException | None) -> Unavailable | None:
@@ -34,6 +34,6 @@ def _outage(error: BaseException) -> Unavailable | None:
         fix = "Tell whoever runs it; what was stored before is kept. Send the request again later."
         return Unavailable("The server's disk is full, or cannot be written to.", fix=fix)
     # asyncpg also calls it an interface error when it is given a value of a wrong type: that is ours.
-    if isinstance(error, _AWAY) and not isinstance(error, ValueError):
+    if isinstance(error, (ConnectionError, *DATABASE_AWAY)) and not isinstance(error, ValueError):
         return Unavailable("The database does not answer now.", fix="Send the request again in a moment.")
     return None

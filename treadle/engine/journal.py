@@ -15,6 +15,7 @@ import msgspec
 
 from treadle.base.heap import give_back
 from treadle.base.ids import ExecutionId, WorkerId, WorkspaceId
+from treadle.base.outages import DATABASE_AWAY
 from treadle.engine import snapshots, spilled_rows
 from treadle.engine.ports import AtOnce
 from treadle.engine.summary import storable
@@ -41,16 +42,7 @@ HIGH_WATER = 20_000
 _WRITE = "SELECT journal_write_v3($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
 _OVER = frozenset(each.value for each in FINAL)
 GIVE_UP = "SELECT executions_give_up_v1($1, $2, $3, $4)"
-DATABASE_GONE = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.PostgresSystemError,
-    asyncpg.TransactionRollbackError,
-)
+DATABASE_GONE = (OSError, *DATABASE_AWAY, asyncpg.TransactionRollbackError)
 """It does not answer, or cannot do it now: worth trying again."""
 _log = logging.getLogger(__name__)
 

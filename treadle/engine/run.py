@@ -93,6 +93,12 @@ class Kept:
         self.loading = False
 
 
+def node_title(node: PlanNode, block: Block | None) -> str:
+    """What people call a node: its own title, the name of an input or output, its block's title, or its id."""
+    name = node.title or str(node.constants.get("name") or "")
+    return name or (block.title if block else node.id)
+
+
 class Run:
     """An execution in memory. The root that it belongs to drives it."""
 
@@ -183,11 +189,9 @@ class Run:
         return self.specs[firing.node]
 
     def title(self, index: int) -> str:
-        """What people call a node: its own title, the name of an input or output, its block's title, or its id."""
+        """What people call a node, by its index in the plan."""
         spec = self.specs[index]
-        node = spec.node
-        name = node.title or str(node.constants.get("name") or "")
-        return name or (spec.block.title if spec.block else node.id)
+        return node_title(spec.node, spec.block)
 
     def grown(self) -> None:
         """Tell whoever reads this sub-agent that there is more of it, or that it is over."""
