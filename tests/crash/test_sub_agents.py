@@ -5,6 +5,7 @@ Two disks: PostgreSQL, whose worker is killed at every commit, and a simulated o
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from tests.crash.commits import Watched, killed_at_every_commit
 from tests.engine.harness import Engine, plan_of, sub_agent, until
 from treadle.base.ids import LOCAL_WORKSPACE
 from treadle.blocks.foreach import for_each
+from treadle.engine.worker import Worker
 from treadle.kernel.graph import NodePolicy, RetryPolicy
 from treadle.kernel.plan import Plan
 from treadle.kernel.records import Record, decode_records
@@ -147,14 +149,22 @@ async def test_killed_at_every_commit(
 # --- a disk that commits as often as it can ---
 
 
-async def committed(engine: Engine, plan: Plan, check: Callable[[Disk], None]) -> tuple[Disk, int]:
-    """Run on a disk that takes no time: whatever is not recorded in one turn of the loop is in another commit."""
-    worker = await engine.start()
-    disk, commits = Disk(), 0
+@dataclass
+class Commits:
+    """What a worker has written to a disk that takes no time.
 
-    async def write(rows: Any, batches: Iterable[Any]) -> set[UUID]:
-        nonlocal commits
-        commits += 1
+    Whatever is not recorded in one turn of the loop is in another commit.
+    """
+
+    check: Callable[[Disk], None]
+    disk: Disk = field(default_factory=Disk)
+    count: int = 0
+    failed: AssertionError | None = None
+
+    async def write(self, rows: Any, batches: Iterable[Any]) -> set[UUID]:
+        """Stands for ``Journal._write``."""
+        self.count += 1
+        disk = self.disk
         for row in [*rows.created, *rows.children]:
             disk.status[row["id"]] = "RUNNING"
             if row["parent_id"] is not None:
@@ -162,32 +172,48 @@ async def committed(engine: Engine, plan: Plan, check: Callable[[Disk], None]) -
         for execution, body in zip(rows.executions, rows.bodies, strict=True):
             disk.records.setdefault(execution, []).extend(decode_records(body))
         disk.status.update((row["id"], row["status"]) for row in rows.changed)
-        check(disk)
+        try:
+            self.check(disk)
+        except AssertionError as error:
+            self.failed = self.failed or error
         return set(rows.owners)
 
-    worker.journal._write = write  # type: ignore[method-assign]
+
+async def committed(worker: Worker, plan: Plan, check: Callable[[Disk], None]) -> Commits:
+    """Run it on such a disk, and check what is there after each commit."""
+    commits = Commits(check)
+    worker.journal._write = commits.write  # type: ignore[method-assign]
     id = await worker.submit(LOCAL_WORKSPACE, plan, {})
     await until(lambda: id not in worker.roots)
-    assert disk.status[id] == "COMPLETED"
-    return disk, commits
+    assert commits.failed is None, (commits.failed, plan.nodes[0].constants)
+    assert commits.disk.status[id] == "COMPLETED"
+    return commits
 
 
 @pytest.mark.parametrize("steps", [["pure"], ["read"], ["effect"], ["pure", "turns", "effect"]], ids="+".join)
 async def test_an_agents_end_and_its_parents_share_a_commit_in_any_rhythm(idle: Engine, steps: list[str]) -> None:
     idle.agents.plans["child"] = child(*steps)
     idle.agents.plans["middle"] = MIDDLE
-    disk, commits = await committed(idle, NESTED, Disk.check_agents)
-    assert len(disk.parents) == 4
-    assert commits > 3
+    commits = await committed(await idle.start(), NESTED, Disk.check_agents)
+    assert len(commits.disk.parents) == 4
+    assert commits.count > 3
 
 
-@pytest.mark.parametrize("concurrency", [1, 2, 5, 100])
-async def test_an_elements_end_and_its_result_share_a_commit_in_any_rhythm(idle: Engine, concurrency: int) -> None:
-    idle.agents.plans["child"] = child("turns", "turns")
-    constants = {"items": [3, 0, 5, 1, 6, 2, 4], "graph_id": "child", "input_name": "value", "concurrency": concurrency}
-    disk, commits = await committed(idle, plan_of({"each": (for_each.id, constants)}), Disk.check_elements)
-    assert sorted(slot for _, _, slot in disk.parents.values()) == list(range(7))
-    assert commits > 3
+@pytest.mark.parametrize("steps", [1, 2, 3])
+async def test_an_elements_end_and_its_result_share_a_commit_in_any_rhythm(idle: Engine, steps: int) -> None:
+    """Elements that take more or fewer turns of the loop: in some rhythms several end just after one another."""
+    idle.agents.plans["child"] = child(*["turns"] * steps)
+    worker, chance = await idle.start(), Random(steps)
+    for _ in range(100):
+        constants = {
+            "items": [chance.randrange(12) for _ in range(7)],
+            "graph_id": "child",
+            "input_name": "value",
+            "concurrency": chance.choice([1, 2, 3, 5, 100]),
+        }
+        commits = await committed(worker, plan_of({"each": (for_each.id, constants)}), Disk.check_elements)
+        assert sorted(slot for _, _, slot in commits.disk.parents.values()) == list(range(7))
+        assert commits.count > 3
 
 
 async def test_an_end_that_its_parent_passes_over_is_written_alone(idle: Engine) -> None:

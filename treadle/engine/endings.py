@@ -138,8 +138,17 @@ class Endings:
         self.held.setdefault((run, firing), {})[child] = False
         return True
 
+    def reacted(self, run: Run, firing: int) -> None:
+        """The firing goes on: what it does next shares the commit of the ends that it knows.
+
+        One that is being read and whose reader has not had its turn is not among them: it comes with what follows.
+        """
+        for child, read in list(self.held.get((run, firing), {}).items()):
+            if read or child.listener is None:
+                self._release(child)
+
     def taken(self, run: Run, firing: int) -> None:
-        """The firing goes on: what it does next shares the commit of these ends."""
+        """The firing is about to be over: what it does next shares the commit of all these ends."""
         for child in self.held.pop((run, firing), ()):
             self._write(child)
 
@@ -161,7 +170,7 @@ class Endings:
         self._elsewhere[run, firing] += 1
         for child, read in list(self.held.get((run, firing), {}).items()):
             if not read and child.listener is None:
-                self._write_alone(child)
+                self._release(child)
 
     def goes_on(self, run: Run, firing: int) -> None:
         """What it waited for has come, or it is cut off."""
@@ -174,7 +183,7 @@ class Endings:
         for held in list(self.held.values()):
             for child, read in list(held.items()):
                 if read:
-                    self._write_alone(child)
+                    self._release(child)
                 else:
                     self.change(child, Status.WAITING, None)
 
@@ -186,9 +195,10 @@ class Endings:
         if turns:
             self._loop.call_soon(self._write_later, child, turns - 1)
         else:
-            self._write_alone(child)
+            self._release(child)
 
-    def _write_alone(self, child: Run) -> None:
+    def _release(self, child: Run) -> None:
+        """Write an end that was held."""
         assert child.parent is not None
         key = child.parent[:2]
         held = self.held[key]

@@ -108,7 +108,7 @@ class Root:
     def record(self, run: Run, record: Record) -> None:
         """Add a record to the run's journal."""
         if self.endings.held and record[0] in REACTIONS:
-            self.endings.taken(run, record[1])
+            self.endings.reacted(run, record[1])
         run.seq += 1
         run.pending.append(record)
         self._journal.batch(self).runs[run] = None

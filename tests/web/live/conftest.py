@@ -76,8 +76,12 @@ class Talk:
     async def hear_until(self, type: str) -> list[Message]:
         """All messages up to the first of a type."""
         heard: list[Message] = []
-        while not heard or heard[-1]["type"] != type:
-            heard.append(await self.hear())
+        try:
+            async with asyncio.timeout(SECONDS):
+                while not heard or heard[-1]["type"] != type:
+                    heard.append(await self.hear())
+        except TimeoutError as error:
+            raise AssertionError(f"no {type} among {heard}") from error
         return heard
 
     async def closed(self) -> int:

@@ -256,6 +256,8 @@ async def test_a_deleted_run_ends_its_subscription(live: Live) -> None:
         id = await live.submit(STREAM)
         await other.say("subscribe", execution_id=id)
         await other.hear_until("execution.progress")
+        cursors = live.site.feed.channels[id].cursors
+        await until(lambda: not any(cursor.behind for cursor in cursors))  # what it has not taken is kept for others
         await live.platform.worker.pool.execute("DELETE FROM journal WHERE execution_id = $1", id)
         await talk.say("subscribe", execution_id=id)
         gone = (await talk.hear_until("error"))[-1]
