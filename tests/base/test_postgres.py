@@ -163,6 +163,23 @@ async def test_the_server_has_its_own_session_and_no_network(home: Path) -> None
         await asyncio.to_thread(server.stop)
 
 
+async def test_the_servers_log_quotes_no_values(home: Path) -> None:
+    server = EmbeddedPostgres(home, durable=False)
+    await asyncio.to_thread(server.start)
+    try:
+        dsn = server.dsn("postgres", "postgres")
+        await execute(dsn, "CREATE TABLE people (email text PRIMARY KEY)")
+        connection = await asyncpg.connect(dsn)
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await connection.executemany("INSERT INTO people VALUES ($1)", [("me@example.com",)] * 2)
+        await connection.close()
+    finally:
+        await asyncio.to_thread(server.stop)
+    log = server.log_file.read_text()
+    assert "people_pkey" in log
+    assert "example.com" not in log
+
+
 async def test_data_is_synced_unless_a_test_says_otherwise(home: Path) -> None:
     server = EmbeddedPostgres(home)
     await asyncio.to_thread(server.start)
@@ -192,9 +209,16 @@ def test_a_data_folder_of_another_major_version_is_refused(home: Path) -> None:
     assert "made by PostgreSQL 17" in start_fails(home).message
 
 
-def test_a_damaged_data_folder_is_told_with_the_servers_reason(home: Path) -> None:
-    (made_cluster(home) / "global/pg_control").unlink()
-    assert "pg_control" in start_fails(home).message
+@pytest.mark.parametrize("content", [None, b"", b"\0" * 8192], ids=["gone", "empty", "zeros"])
+def test_a_damaged_data_folder_is_told_with_the_servers_reason(home: Path, content: bytes | None) -> None:
+    control = made_cluster(home) / "global/pg_control"
+    if content is None:
+        control.unlink()
+    else:
+        control.write_bytes(content)
+    error = start_fails(home)
+    assert "damaged or incomplete" in error.message
+    assert "backup" in error.fix
 
 
 def test_a_folder_that_is_no_database_is_refused(home: Path) -> None:

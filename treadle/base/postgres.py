@@ -69,6 +69,7 @@ _LAPTOP = {
     "checkpoint_timeout": "15min",
     "log_min_messages": "warning",
     "log_checkpoints": "off",
+    "log_error_verbosity": "terse",  # the details quote values: whose address was there already, say
     "log_line_prefix": "%m [%p] ",
     "timezone": "UTC",
     "log_timezone": "UTC",

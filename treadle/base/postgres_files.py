@@ -17,6 +17,8 @@ DEDICATED_USER = 54329
 /etc/passwd and is nobody else's, unlike ``nobody``, whose other processes could open our socket."""
 
 _SPACE_FOR_A_CLUSTER = 150_000_000
+_DAMAGED = re.compile("pg_control|control file|incompatible with server|checkpoint record|status of transaction")
+"""What the server says when its own files do not fit together; the version of the folder was looked at before."""
 
 
 def server_user(home: Path, data: Path) -> int | None:
@@ -178,14 +180,15 @@ def dump_database(dsn: str, target: Path) -> None:
 
 def explain_failure(log_file: Path, start: int, data: Path, return_code: int) -> ConfigurationError:
     """Why the server did not start, from how it ended and what it wrote into its log since position ``start``."""
-    if return_code < 0:
+    with log_file.open("rb") as log:
+        log.seek(start)
+        output = log.read().decode(errors="replace")
+    if return_code < 0 and "PANIC:" not in output:
         return ConfigurationError(
             f"PostgreSQL in {data} was ended by {signal.Signals(-return_code).name} while it started.",
             fix="See whether the system ran out of memory (its log says so), and start again; no data is lost.",
         )
-    with log_file.open("rb") as log:
-        log.seek(start)
-        return _explained(log.read().decode(errors="replace"), data)
+    return _explained(output, data)
 
 
 def _explained(output: str, data: Path) -> ConfigurationError:
@@ -199,6 +202,11 @@ def _explained(output: str, data: Path) -> ConfigurationError:
         )
     reasons = re.findall(r"(?:FATAL|PANIC|error): +(.+)", output)
     reason = reasons[-1] if reasons else (output.strip().splitlines() or ["it said nothing"])[-1]
+    if _DAMAGED.search(reason):
+        return ConfigurationError(
+            f"The files of the database in {data} are damaged or incomplete: {reason}.",
+            fix="Move the folder away and keep it, start again, and restore a backup (docs/operations.md says how).",
+        )
     return ConfigurationError(
         f"PostgreSQL in {data} did not start: {reason}.", fix="Read logs/postgres.log in the data folder."
     )
