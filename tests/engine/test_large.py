@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any
 
 import msgspec
@@ -256,7 +256,7 @@ class Kept:
             raise NotFound(f"There is no {digest}.")
         return self.contents[digest]
 
-    async def read(self, workspace: WorkspaceId, digest: str) -> AsyncIterator[bytes]:
+    async def read(self, workspace: WorkspaceId, digest: str) -> AsyncGenerator[bytes, None]:
         yield await self.get(workspace, digest)
 
 

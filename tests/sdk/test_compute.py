@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from treadle.sdk.compute import ComputeFailed, ComputeLimit, ComputePool
@@ -240,3 +241,16 @@ async def test_closing_ends_busy_workers_and_leaves_nothing() -> None:
     assert not Path(found["cwd"]).exists()  # noqa: ASYNC240
     with pytest.raises(RetryLater):
         await run(pool, "add", 1, 1)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 5])
+async def test_closing_waits_for_a_worker_that_is_being_started(turns: int) -> None:
+    before = set(psutil.Process().children())
+    pool = ComputePool(FUNCTIONS, workers=2)
+    call = asyncio.create_task(run(pool, "sleep", 30))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await pool.aclose()
+    assert set(psutil.Process().children()) <= before
+    with pytest.raises((RetryLater, ComputeFailed, ComputeLimit)):
+        await call

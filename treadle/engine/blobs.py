@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from treadle.base.errors import NotFound
@@ -32,7 +32,7 @@ class LocalBlobs:
         except FileNotFoundError:
             raise NotFound(f"The large value {digest[:12]} is not stored here.") from None
 
-    async def read(self, workspace: WorkspaceId, digest: str) -> AsyncIterator[bytes]:
+    async def read(self, workspace: WorkspaceId, digest: str) -> AsyncGenerator[bytes, None]:
         """The content, piece by piece. Raises ``NotFound`` with the first."""
         path = self._path(workspace, digest)
         try:

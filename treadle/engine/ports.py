@@ -1,6 +1,6 @@
 """What the engine needs from the rest of the platform. ``treadle.main`` wires implementations to these ports."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -56,7 +56,7 @@ class Blobs(Protocol):
         """The content. Raises ``NotFound``."""
         ...
 
-    def read(self, workspace: WorkspaceId, digest: str) -> AsyncIterator[bytes]:
+    def read(self, workspace: WorkspaceId, digest: str) -> AsyncGenerator[bytes, None]:
         """The content, piece by piece. Raises ``NotFound`` with the first."""
         ...
 

@@ -151,16 +151,15 @@ class ComputePool:
         idle_seconds: float = 60.0,
     ) -> None:
         self._functions = frozenset(functions)
-        count = workers or os.cpu_count() or 1
-        self._slots = asyncio.Semaphore(count)
-        self._room = count + waiting
+        self._workers = workers or os.cpu_count() or 1
+        self._slots = asyncio.Semaphore(self._workers)
+        self._room = self._workers + waiting
         self._idle_seconds = idle_seconds
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
         self._ending: set[asyncio.Task[int]] = set()
         self._directory: str | None = None
         self._closed = False
-        self._emptied = asyncio.Event()
 
     async def __aenter__(self) -> "ComputePool":
         return self
@@ -205,13 +204,13 @@ class ComputePool:
     async def aclose(self) -> None:
         """End every worker, busy ones too, and remove the working directory."""
         self._closed = True
+        for worker in self._all:
+            worker.kill()  # the caller of a busy one sees the end, and retires it
+        async with contextlib.AsyncExitStack() as slots:
+            for _ in range(self._workers):
+                await slots.enter_async_context(self._slots)  # when all are had, nobody starts or uses one any more
         while self._idle:
             self._retire(self._idle.pop())
-        for busy in self._all:
-            busy.kill()  # its caller sees the end, and retires it
-        if self._all:
-            self._emptied.clear()
-            await self._emptied.wait()
         await asyncio.gather(*self._ending)
         if self._directory is not None:
             await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
@@ -274,8 +273,6 @@ class ComputePool:
         if worker not in self._all:
             return
         self._all.discard(worker)
-        if not self._all:
-            self._emptied.set()
         worker.kill()
         task = asyncio.ensure_future(worker.end())
         self._ending.add(task)

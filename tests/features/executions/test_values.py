@@ -1,7 +1,7 @@
 """Large values come piece by piece, whole, as JSON, and without secrets, wherever the pieces are cut."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Pieces(Blobs):
     async def get(self, workspace: WorkspaceId, digest: str) -> bytes:
         return self.content
 
-    async def read(self, workspace: WorkspaceId, digest: str) -> AsyncIterator[bytes]:
+    async def read(self, workspace: WorkspaceId, digest: str) -> AsyncGenerator[bytes, None]:
         place = 0
         for size in self.sizes:
             yield self.content[place : place + size]

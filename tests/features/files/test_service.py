@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import psutil
 import pytest
 
 from tests.features.files.conftest import ANN, on_disk, pieces, whole
@@ -112,9 +113,10 @@ async def test_f16_what_is_too_large_for_the_scanner_is_refused_where_scanning_i
 ) -> None:
     large = [b"x" * 200_000] * (SCAN_LIMIT // 200_000 + 2)
     strict = Files(sessions, LocalFileStore(folder), scanner, ScanPolicy.REQUIRED)
-    with pytest.raises(TooLargeToScan):
+    with pytest.raises(TooLargeToScan) as raised:
         await strict.upload(workspaces[0], ANN, Upload("a.txt", pieces(*large)))
     assert on_disk(folder) == []
+    assert not [each.path for each in psutil.Process().open_files() if str(folder) in each.path], raised.value
     lenient = Files(sessions, LocalFileStore(folder), scanner)
     assert (await lenient.upload(workspaces[0], ANN, Upload("a.txt", pieces(*large)))).scan == "NONE"
 

@@ -3,6 +3,7 @@
 import re
 import string
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import msgspec
@@ -32,16 +33,19 @@ class StoredValue:
 
 async def stored_value(blobs: Blobs, workspace: WorkspaceId, digest: str) -> StoredValue:
     """A large value as JSON. Raises ``NotFound``."""
-    marked = False
-    tail = b""
-    async for piece in blobs.read(workspace, digest):
-        if _MARK in tail + piece:
-            marked = True
-            break
-        tail = piece[-len(_MARK) :]
-    if marked:
+    if await _is_marked(blobs, workspace, digest):
         return StoredValue(_decoded(blobs, workspace, digest))
     return StoredValue(_hidden(_without_wrapping(blobs.read(workspace, digest))))
+
+
+async def _is_marked(blobs: Blobs, workspace: WorkspaceId, digest: str) -> bool:
+    tail = b""
+    async with aclosing(blobs.read(workspace, digest)) as pieces:
+        async for piece in pieces:
+            if _MARK in tail + piece:
+                return True
+            tail = piece[-len(_MARK) :]
+    return False
 
 
 async def _decoded(blobs: Blobs, workspace: WorkspaceId, digest: str) -> AsyncIterator[bytes]:

@@ -183,7 +183,8 @@ class Files:
         if self.policy is ScanPolicy.OFF:
             return "", "NONE"
         try:
-            finding = await self.scanner.scan(self._store.read(row.place))
+            async with contextlib.aclosing(self._store.read(row.place)) as content:  # it may not be read to its end
+                finding = await self.scanner.scan(content)
         except (ScannerUnavailable, TooLargeToScan) as error:
             if self.policy is ScanPolicy.REQUIRED:
                 raise

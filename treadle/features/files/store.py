@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 from uuid import UUID
@@ -40,7 +40,7 @@ class FileStore(Protocol):
         """A new file. Raises ``Unavailable`` when there can be none."""
         ...
 
-    def read(self, key: UUID, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    def read(self, key: UUID, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """The bytes from ``start`` to before ``end``, piece by piece. Raises ``NotFound``."""
         ...
 
@@ -64,7 +64,7 @@ class LocalFileStore:
         with _kept():
             return _LocalWriter(await asyncio.to_thread(_open_new, path.with_suffix(".partial")), path)
 
-    async def read(self, key: UUID, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, key: UUID, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         try:
             file = await asyncio.to_thread(_open_at, self._path(key), start)
         except OSError:
