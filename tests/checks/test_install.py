@@ -66,6 +66,7 @@ def test_nothing_is_installed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(install, "make_venv", lambda: None)
     monkeypatch.setattr(install, "check_node", lambda: None)
     monkeypatch.setattr(install, "install", installed.append)
+    monkeypatch.setattr(install, "compile_code", lambda *folders: None)
     install.main("requirements.lock")
     install.main("requirements.lock")
     assert installed == ["requirements.lock"]
@@ -75,6 +76,15 @@ def test_nothing_is_installed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "requirements.lock").write_text("changed")
     install.main("requirements.lock")
     assert installed[2:] == ["requirements.lock"]
+
+
+def test_bytecode_is_written_also_where_python_writes_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(install, "PYTHON", Path(sys.executable))
+    (tmp_path / "good.py").write_text("x = 1\n")
+    (tmp_path / "template.py").write_text("class {{ name }}:\n")
+    install.compile_code(tmp_path)
+    assert [path.name for path in (tmp_path / "__pycache__").iterdir()] == [f"good.{sys.implementation.cache_tag}.pyc"]
 
 
 def locked_versions(name: str) -> dict[str, str]:
