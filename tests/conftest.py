@@ -26,8 +26,14 @@ from treadle.base.migrations import migrate
 from treadle.base.postgres import EmbeddedPostgres
 from treadle.base.roles import DATABASE, EXTENSIONS, OWNER, SUPERUSER, prepare_embedded, superuser_address
 
-# How long an example takes says more of the machine and its other work than of the code.
-hypothesis.settings.register_profile("treadle", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+# How long an example takes says more of the machine and its other work than of the code. People try new examples with
+# every run; CI the same ones for the same code, so that its verdict does not hang on chance.
+hypothesis.settings.register_profile(
+    "treadle",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("treadle")
 
 _SERVER_PREFIX = "treadle-tests-"
