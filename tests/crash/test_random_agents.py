@@ -1,7 +1,7 @@
 """Agents made by chance, run on PostgreSQL, killed by chance and in a chance order of tasks.
 
-Each is run once undisturbed; whatever is done to it afterwards, it must come to the same end and repeat no effect whose
-end was durable.
+Each is run once undisturbed; whatever is done to it afterwards, alone or with others, it must come to the same end and
+repeat no effect whose end was durable.
 """
 
 import asyncio
@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from tests.crash.commits import Watched
-from tests.engine.harness import Engine, plan_of, sub_agent
-from treadle.base.ids import ExecutionId
+from tests.engine.harness import Engine, plan_of, sub_agent, until
+from treadle.base.ids import LOCAL_WORKSPACE, ExecutionId, uuid7
 from treadle.blocks.foreach import for_each
 from treadle.engine.store import ExecutionRow
+from treadle.engine.worker import Worker
 from treadle.kernel.graph import NodePolicy, RetryPolicy
 from treadle.kernel.plan import Plan
 from treadle.kernel.records import decode_records
@@ -79,7 +80,7 @@ def sources(chance: Random) -> dict[str, tuple[Any, ...]]:
     return {f"s{i}": chance.choice(kinds) for i in range(chance.choice([1, 1, 2]))}
 
 
-def agent(chance: Random) -> Plan:
+def agent(chance: Random, id: str = "graph") -> Plan:
     """A tree of steps over the sources; whatever leads no further is an output, gathered or not."""
     nodes: dict[str, Any] = dict(sources(chance))
     pins = {name: "result" if node[0] == for_each.id else "value" for name, node in nodes.items()}
@@ -89,7 +90,7 @@ def agent(chance: Random) -> Plan:
     for i in range(chance.randrange(1, 8)):
         before = chance.choice([name for name in nodes if name not in texts])
         kind = chance.choice(list(STEPS))
-        name = f"n{i}"
+        name = f"{id}_n{i}"
         nodes[name], pins[name] = STEPS[kind], "error" if kind == "broken" else "value"
         if kind in ("broken", "mended"):
             texts.add(name)
@@ -104,7 +105,7 @@ def agent(chance: Random) -> Plan:
             pin = f"all_{name}"
         nodes[f"o_{name}"] = ("output", {"name": name})
         links.append(f"{pin} > o_{name}.value")
-    return plan_of(nodes, links)
+    return plan_of(nodes, links, id=id)
 
 
 @contextmanager
@@ -128,6 +129,11 @@ def any_order(chance: Random) -> Iterator[None]:
 
 async def durable_ends(engine: Engine) -> set[tuple[ExecutionId, int]]:
     """The firings whose end is on the disk; every run's journal is whole, and says each thing once."""
+    async with engine.connection.transaction(isolation="repeatable_read"):
+        return await _durable_ends(engine)
+
+
+async def _durable_ends(engine: Engine) -> set[tuple[ExecutionId, int]]:
     ends: Counter[tuple[ExecutionId, int]] = Counter()
     closed: Counter[ExecutionId] = Counter()
     next_seq: dict[ExecutionId, int] = {}
@@ -147,30 +153,33 @@ async def durable_ends(engine: Engine) -> set[tuple[ExecutionId, int]]:
 
 
 @dataclass
-class Ordeal:
-    """A run whose workers die at their commits: at which, and whether that one is still written."""
+class Witness:
+    """Knows which firings had durably ended when a worker died, and so must not run again."""
 
     engine: Engine
-    plan: Plan
-    deaths: list[tuple[int, bool]]
-    died: int = 0
     ended: dict[tuple[ExecutionId, int], int] = field(default_factory=dict)
-    """Firings whose end was durable when a worker died, and how much had been done by then."""
+    """Those, and how much had been done by then."""
 
-    async def run(self) -> ExecutionRow:
-        """Worker after worker, until the run is over."""
-        while (row := await self._live()) is None:
-            pass
-        return row
+    async def bury(self, worker: Worker) -> None:
+        """A worker has died."""
+        await self.engine.crash(worker)
+        for firing in await durable_ends(self.engine):
+            self.ended.setdefault(firing, len(self.engine.calls.log))
 
-    async def _live(self) -> ExecutionRow | None:
-        """One worker's life: the run, if it came to its end."""
-        engine = self.engine
+    def repeated(self) -> list[str]:
+        """Nodes that were run again although their end was durable."""
+        log = enumerate(self.engine.calls.log)
+        return [node for at, (node, run, firing, _) in log if at >= self.ended.get((run, firing), at + 1)]
+
+
+async def run_through(witness: Witness, plan: Plan, deaths: list[tuple[int, bool]]) -> ExecutionRow:
+    """The run on workers that die at these of their commits, one after the other; ``True`` if it is still written."""
+    engine = witness.engine
+    for dies_at, written in [*deaths, (None, False)]:
         watched = Watched(engine)
-        dies_at, written = self.deaths[self.died] if self.died < len(self.deaths) else (None, False)
-        await watched.start(dies_at, written=written)
+        worker = await watched.start(dies_at, written=written)
         id = await engine.value("SELECT id FROM executions WHERE parent_id IS NULL")
-        running = asyncio.create_task(engine.finished(ExecutionId(id)) if id else engine.run(self.plan))
+        running = asyncio.create_task(engine.finished(ExecutionId(id)) if id else engine.run(plan))
         dying = asyncio.create_task(watched.died.wait())
         await asyncio.wait((running, dying), return_when=asyncio.FIRST_COMPLETED)
         dying.cancel()
@@ -178,16 +187,34 @@ class Ordeal:
             return await running
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await engine.crash()
-        self.died += 1
-        for firing in await durable_ends(engine):
-            self.ended.setdefault(firing, len(engine.calls.log))
-        return None
+        await witness.bury(worker)
+    raise AssertionError("the last worker does not die")
 
-    def repeated(self) -> list[str]:
-        """Nodes that were run again although their end was durable."""
-        log = enumerate(self.engine.calls.log)
-        return [node for at, (node, run, firing, _) in log if at >= self.ended.get((run, firing), at + 1)]
+
+@dataclass
+class Crew:
+    """Two workers on one database. Whoever dies is replaced, until ``deaths`` have died."""
+
+    witness: Witness
+    chance: Random
+    deaths: int
+    members: list[tuple[Watched, Worker]] = field(default_factory=list)
+
+    async def fill(self) -> None:
+        """Bury who has died, and let others begin."""
+        for watched, worker in [each for each in self.members if each[0].died.is_set()]:
+            self.members.remove((watched, worker))
+            await self.witness.bury(worker)
+            self.deaths -= 1
+        while len(self.members) < 2:
+            watched = Watched(self.witness.engine)
+            dies_at = self.chance.randrange(2, 40) if self.deaths > 0 else None
+            self.members.append((watched, await watched.start(dies_at, written=self.chance.random() < 0.5)))
+
+    async def all_over(self) -> bool:
+        await self.fill()
+        query = "SELECT bool_and(status IN ('COMPLETED', 'FAILED', 'TERMINATED')) FROM executions"
+        return bool(await self.witness.engine.value(query))
 
 
 def outputs(row: ExecutionRow) -> list[str]:
@@ -197,33 +224,74 @@ def outputs(row: ExecutionRow) -> list[str]:
     )
 
 
+async def undisturbed(engine: Engine, plan: Plan) -> list[str]:
+    """What the agent gives when nothing happens to it; nothing is left of that run."""
+    engine.agents.plans |= {"inner": INNER, "middle": MIDDLE}
+    engine.calls.gate.set()
+    engine.calls.failures |= {node.id: 10**6 for node in plan.nodes if node.policy == HOPELESS}
+    worker = await engine.start()
+    row = await engine.run(plan)
+    assert row.status is Status.COMPLETED, (row.error, plan)
+    await worker.close()
+    await forget(engine)
+    return outputs(row)
+
+
+async def forget(engine: Engine) -> None:
+    """Forget everything but the agents."""
+    engine.workers.clear()
+    for table in ("journal", "snapshots", "spilled", "executions"):
+        await engine.connection.execute(f"DELETE FROM {table}")
+    engine.calls.log.clear()
+
+
+def limit_by_chance(chance: Random, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit, small in SMALL.items():
+        if chance.random() < 0.3:
+            monkeypatch.setattr(limit, small)
+
+
 @pytest.mark.parametrize("seed", range(16))
 async def test_an_agent_made_by_chance_comes_to_its_end_through_kills(
     idle: Engine, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     chance = Random(seed)
     plan = agent(chance)
-    idle.agents.plans |= {"inner": INNER, "middle": MIDDLE}
-    idle.calls.gate.set()
-    idle.calls.failures = {node.id: 10**6 for node in plan.nodes if node.policy == HOPELESS}
-    undisturbed = await Ordeal(idle, plan, []).run()
-    assert undisturbed.status is Status.COMPLETED, (undisturbed.error, plan)
+    expected = await undisturbed(idle, plan)
     for _ in range(3):
-        for limit, small in SMALL.items():
-            if chance.random() < 0.3:
-                monkeypatch.setattr(limit, small)
-        await idle.workers.pop().close()
-        for table in ("journal", "snapshots", "spilled", "executions"):
-            await idle.connection.execute(f"DELETE FROM {table}")
-        idle.calls.log.clear()
+        limit_by_chance(chance, monkeypatch)
         deaths = [(chance.randrange(12), chance.random() < 0.5) for _ in range(2)]
-        ordeal = Ordeal(idle, plan, deaths)
+        witness = Witness(idle)
         with any_order(chance):
-            row = await ordeal.run()
-        about = (deaths, ordeal.died, plan)
-        assert (row.status, row.error) == (Status.COMPLETED, None), about
-        assert outputs(row) == outputs(undisturbed), about
-        assert not ordeal.repeated(), about
+            row = await run_through(witness, plan, deaths)
+        assert (row.status, row.error, outputs(row)) == (Status.COMPLETED, None, expected), (deaths, plan)
+        assert not witness.repeated(), (deaths, plan)
         await durable_ends(idle)
-        statuses = {each["status"] for each in await idle.connection.fetch("SELECT status FROM executions")}
-        assert statuses == {"COMPLETED"}, about
+        assert await idle.value("SELECT bool_and(status = 'COMPLETED') FROM executions")
+        await idle.workers.pop().close()
+        await forget(idle)
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_agents_made_by_chance_come_to_their_ends_on_workers_of_which_some_die(
+    idle: Engine, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    chance = Random(f"crew {seed}")
+    monkeypatch.setattr("treadle.engine.worker.SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr("treadle.engine.company.PAUSE_SECONDS", 0.05)
+    plans = {id: agent(chance, id) for id in ("g0", "g1", "g2", "g3", "g4")}
+    expected = {id: await undisturbed(idle, plan) for id, plan in plans.items()}
+    limit_by_chance(chance, monkeypatch)
+    witness = Witness(idle)
+    crew = Crew(witness, chance, deaths=5)
+    with any_order(chance):
+        await crew.fill()
+        store = crew.members[0][1].store
+        for plan in plans.values():
+            await store.enqueue(ExecutionId(uuid7()), LOCAL_WORKSPACE, plan, {})
+        await until(crew.all_over, 60)
+    ids = await idle.connection.fetch("SELECT id FROM executions WHERE parent_id IS NULL")
+    rows = [await idle.finished(ExecutionId(each["id"])) for each in ids]
+    assert {str(row.graph_id): outputs(row) for row in rows} == expected, plans
+    assert not witness.repeated(), plans
+    await durable_ends(idle)

@@ -3,6 +3,7 @@
 Two disks: PostgreSQL, whose worker is killed at every commit, and a simulated one that commits as often as it can.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
@@ -280,3 +281,29 @@ async def test_sub_agents_end_with_the_firing_that_started_them(idle: Engine) ->
     idle.calls.gate.set()
     assert (await idle.finished(id)).status is Status.COMPLETED
     assert watched.failed is None
+
+
+async def test_nothing_goes_on_of_a_for_each_that_is_cut_off_while_it_sends(
+    idle: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the disk with its first result, and other elements run, when the worker loses the run."""
+    monkeypatch.setattr("treadle.engine.root.HIGH_WATER", 0)
+    idle.agents.plans["child"] = child("gated_zero")
+    worker = await idle.start()
+    write, sending = worker.journal._write, asyncio.Event()
+
+    async def stuck(rows: Any, batches: Any) -> Any:
+        if any(b"result" in body for body in rows.bodies):
+            sending.set()
+            await asyncio.Event().wait()
+        return await write(rows, batches)
+
+    worker.journal._write = stuck  # type: ignore[method-assign]
+    constants = {"items": [1, 0, 0], "graph_id": "child", "input_name": "value"}
+    id = await worker.submit(LOCAL_WORKSPACE, plan_of({"each": (for_each.id, constants)}), {})
+    await asyncio.wait_for(sending.wait(), 30)
+    attempts = worker.roots[id].attempts()
+    worker.roots[id].lost()
+    await asyncio.gather(*attempts, return_exceptions=True)
+    assert not [task for task in asyncio.all_tasks() if "_run_one" in repr(task.get_coro())]
+    await idle.crash()

@@ -359,8 +359,8 @@ class Prices:
 class AgentPlans:
     """Sub-agents by graph id; their input nodes are given the values."""
 
-    def __init__(self) -> None:
-        self.plans: dict[str, Plan] = {}
+    def __init__(self, plans: dict[str, Plan] | None = None) -> None:
+        self.plans: dict[str, Plan] = {} if plans is None else plans
         self.store: Store | None = None
 
     async def prepare(
@@ -397,13 +397,16 @@ class Engine:
     def blob_folder(self) -> Path:
         return self.home / "blobs"
 
-    def services(self) -> Services:
-        return make_services(self.calls, self.blob_folder, self.agents, self.limits)
+    @property
+    def blobs(self) -> LocalBlobs:
+        return LocalBlobs(self.blob_folder)
 
     async def start(self, **options: Any) -> Worker:
-        worker = Worker(self.urls.engine, self.services(), **options)
+        agents = AgentPlans(self.agents.plans)
+        services = make_services(self.calls, self.blob_folder, agents, self.limits)
+        worker = Worker(self.urls.engine, services, **options)
         await worker.start()
-        self.agents.store = worker.store
+        agents.store = worker.store
         self.workers.append(worker)
         return worker
 

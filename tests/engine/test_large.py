@@ -85,7 +85,7 @@ async def test_inputs_and_outputs_of_a_run_are_references_to_one_value(engine: E
     assert [each.digest for each in references([row.inputs, row.outputs])] == [name, name]
     assert await bytes_of(engine, "executions", "inputs") < 300
     assert await bytes_of(engine, "executions", "outputs") < 300
-    assert await with_contents(row.outputs, LOCAL_WORKSPACE, engine.services().blobs) == [["o", LARGE]]
+    assert await with_contents(row.outputs, LOCAL_WORKSPACE, engine.blobs) == [["o", LARGE]]
 
 
 async def test_small_values_stand_in_their_row(engine: Engine) -> None:
@@ -155,7 +155,7 @@ async def test_a_large_answer_is_a_reference_and_reaches_the_block(engine: Engin
         await engine.start()
     row = await engine.finished(id)
     assert row.status is Status.COMPLETED
-    assert await with_contents(row.outputs, LOCAL_WORKSPACE, engine.services().blobs) == [["o", OTHER]]
+    assert await with_contents(row.outputs, LOCAL_WORKSPACE, engine.blobs) == [["o", OTHER]]
     assert await bytes_of(engine, "inbox", "payload") < 300
     assert await bytes_of(engine, "reviews", "decision") < 300
     assert sum([len(each["body"]) for each in await engine.connection.fetch("SELECT body FROM journal")]) < 5_000
@@ -169,7 +169,7 @@ async def test_a_run_of_the_form_before_is_told_in_the_form_before(engine: Engin
     await engine.worker.store.tell(LOCAL_WORKSPACE, id, "decision", "d", firing=2, payload={"data": OTHER})
     assert await engine.value("SELECT payload ->> 'data' FROM inbox") == OTHER
     row = await engine.finished(id)
-    assert await with_contents(row.outputs, LOCAL_WORKSPACE, engine.services().blobs) == [["o", OTHER]]
+    assert await with_contents(row.outputs, LOCAL_WORKSPACE, engine.blobs) == [["o", OTHER]]
 
 
 async def test_an_answer_that_cannot_be_read_ends_the_run_and_is_not_taken_for_a_yes(idle: Engine) -> None:

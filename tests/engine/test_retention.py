@@ -105,7 +105,7 @@ async def test_unused_large_values_are_swept_after_a_grace(engine: Engine) -> No
 
 
 async def test_a_value_that_is_stored_again_is_young_again(engine: Engine) -> None:
-    blobs = engine.services().blobs
+    blobs = engine.blobs
     await blobs.put(LOCAL_WORKSPACE, "c" * 64, b"content")
     path: Path = next(engine.blob_folder.rglob("c" * 64))
     os.utime(path, (0, 0))

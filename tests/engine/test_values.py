@@ -170,7 +170,7 @@ async def rerun(
 ) -> tuple[Rerun, ExecutionRow]:
     prepared = prepare_rerun(
         plan,
-        await with_contents(await engine.records(row), LOCAL_WORKSPACE, engine.services().blobs),
+        await with_contents(await engine.records(row), LOCAL_WORKSPACE, engine.blobs),
         [firing],
         earlier=row.id,
         now_ms=int(time.time() * 1000),

@@ -4,9 +4,9 @@ The order between branches is not compared: there one node ran at a time. The or
 """
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -36,7 +36,7 @@ def inline(block: Block) -> Function:
 
     def run(inputs: dict[str, Any]) -> Any:
         try:
-            stream = cast("AsyncGenerator[Emission, None]", block.run(block.reader.read(inputs), make_context()))
+            stream = block.run(block.reader.read(inputs), make_context())
             while True:
                 try:
                     stream.asend(None).send(None)

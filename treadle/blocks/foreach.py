@@ -88,8 +88,11 @@ async def for_each(inputs: EachItem, ctx: Context) -> Stream:
 async def _results(inputs: EachItem, ctx: Context) -> AsyncGenerator[tuple[str, Any], None]:
     results: list[Any] = []
     errors: list[dict[str, Any]] = []
-    async with aclosing(_in_order(inputs, ctx)) as finished:
+    halted = asyncio.Event()
+    async with aclosing(_in_order(inputs, ctx, halted)) as finished:
         async for done in finished:
+            if halted.is_set():
+                continue
             if done.error:
                 errors.append({"index": len(results), "error": done.error})
                 results.append(None)
@@ -97,37 +100,38 @@ async def _results(inputs: EachItem, ctx: Context) -> AsyncGenerator[tuple[str, 
             results.append(_shaped(done, inputs.output_name))
             yield "result", results[-1]
             if inputs.stop_when and any(done.outputs.get(inputs.stop_when, ())):
-                break
+                halted.set()
     yield "results", results
     yield "errors", errors
 
 
-async def _in_order(inputs: EachItem, ctx: Context) -> AsyncGenerator[_Done, None]:
+async def _in_order(inputs: EachItem, ctx: Context, halted: asyncio.Event) -> AsyncGenerator[_Done, None]:
     """How each element ended, in the order of the list; at most ``concurrency`` run at once.
 
-    Closing it early lets the agents that run come to their end and starts no more; being cancelled does not wait.
+    Once it is ``halted``, or an element has failed that may not, those that run come to their end and no more are run.
+    When it is closed or cancelled it waits for none of them.
     """
-    slots, halted = asyncio.Semaphore(inputs.concurrency), asyncio.Event()
+    slots = asyncio.Semaphore(inputs.concurrency)
     waiting = iter(enumerate(inputs.items))
     window: deque[asyncio.Task[_Done]] = deque()
     try:
         while True:
-            for index, item in islice(waiting, inputs.concurrency * _LOOKAHEAD - len(window)):
+            more = 0 if halted.is_set() else inputs.concurrency * _LOOKAHEAD - len(window)
+            for index, item in islice(waiting, more):
                 window.append(asyncio.create_task(_run_one(inputs, ctx, slots, halted, index, item)))
             if not window:
                 return
             done = await window[0]
             window.popleft()
             if done.error and not inputs.continue_on_error:
+                halted.set()
+                await asyncio.gather(*window, return_exceptions=True)
                 raise BlockError(f"The agent failed for an element: {done.error}", fix="See the agent's own run.")
             yield done
-    except asyncio.CancelledError:
+    finally:
         for task in window:
             task.cancel()
-        raise
-    finally:
-        halted.set()
-        await asyncio.gather(*window, return_exceptions=True)
+        await asyncio.gather(*window, return_exceptions=True)  # they must have let go before another attempt reads
 
 
 async def _run_one(

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import traceback
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from treadle.base.ids import WorkspaceId
 from treadle.engine.ports import Services, Settlement
@@ -81,7 +82,7 @@ def run_inline(spec: NodeSpec, block: Block, inputs: Mapping[str, Any], context:
     outcome = Outcome()
     outputs = outcome.outputs
     try:
-        stream = cast("AsyncGenerator[Emission, None]", block.run(block.reader.read(inputs), context))
+        stream = block.run(block.reader.read(inputs), context)
         while True:
             try:
                 stream.asend(None).send(None)
@@ -125,14 +126,16 @@ async def run_attempt(
             ask_if_sensitive(block, inputs, context)
             if services.rates is not None:
                 await services.rates.wait(context.credentials.values())
-            async for emission in block.run(block.reader.read(with_references(inputs, context)), context):
-                sent = checked(spec, emission)
-                if skip:
-                    skip -= 1
-                elif emit is None:
-                    outcome.outputs.append(sent)
-                elif (pause := emit(sent)) is not None:
-                    await pause
+            # Closed here: a block that is cut off while it sends lets go of what it has now, not when it is collected.
+            async with aclosing(block.run(block.reader.read(with_references(inputs, context)), context)) as stream:
+                async for emission in stream:
+                    sent = checked(spec, emission)
+                    if skip:
+                        skip -= 1
+                    elif emit is None:
+                        outcome.outputs.append(sent)
+                    elif (pause := emit(sent)) is not None:
+                        await pause
     except Suspend as wish:
         note_wish(outcome, wish)
     except TimeoutError:

@@ -1,7 +1,7 @@
 """The declaration of a block. The UI, the documentation, the copilot and the tests are all derived from it."""
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -16,7 +16,7 @@ from treadle.sdk.pins import Inputs, Outputs
 Emission = tuple[str, Any]
 """One output: the pin's name and the value."""
 
-Stream = AsyncIterator[Emission]
+Stream = AsyncGenerator[Emission, None]
 """What running a block gives: its outputs, in order, as they are made."""
 
 I = TypeVar("I", bound=Inputs)  # noqa: E741
