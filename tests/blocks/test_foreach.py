@@ -105,6 +105,15 @@ async def test_stopping_early() -> None:
     assert agents.running == 0
 
 
+async def test_what_ran_when_it_was_stopped_early_is_left_out_also_when_it_fails() -> None:
+    agents = Doubling(bad=frozenset({5}), last=3, yields=3)
+    items = node(list(range(100)), stop_when="stop", continue_on_error=False)
+    outputs = await run_block(for_each, items, make_context(agents=agents))
+    assert 5 in agents.started
+    assert outputs[-2:] == [("results", [0, 2, 4, 6]), ("errors", [])]
+    assert agents.running == 0
+
+
 async def test_all_outputs_without_a_name() -> None:
     outputs = await run_block(for_each, node([1], output_name=""), make_context(agents=Doubling()))
     assert outputs[0] == ("result", {"double": 2, "stop": False})

@@ -123,7 +123,7 @@ async def _in_order(inputs: EachItem, ctx: Context, halted: asyncio.Event) -> As
                 return
             done = await window[0]
             window.popleft()
-            if done.error and not inputs.continue_on_error:
+            if done.error and not inputs.continue_on_error and not halted.is_set():
                 halted.set()
                 await asyncio.gather(*window, return_exceptions=True)
                 raise BlockError(f"The agent failed for an element: {done.error}", fix="See the agent's own run.")
